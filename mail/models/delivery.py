@@ -1,0 +1,101 @@
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from leads.models import Lead
+from mail.models.send_job import SendJob
+from mail.models.template import MailTemplate, TemplateSnapshot
+from mail.recipients.reasons import Reason
+
+
+class DeliveryState(models.TextChoices):
+    """The sending promise, docs/architecture.md: every delivery ends as 正常, エラー, 除外 or 結果不明."""
+
+    RESERVED = "reserved", _("Reserved")  # decided at reservation (by user), waits for the job's start
+    QUEUED = "queued", _("Waiting to be sent")
+    DEFERRED = "deferred", _("Waiting to be retried")
+    CLAIMED = "claimed", _("Connecting")
+    HANDING_OVER = "handing_over", _("Handing over")
+    SENT = "sent", _("Sent")  # 正常
+    ERROR = "error", _("Error")
+    UNKNOWN = "unknown", _("Outcome unknown")
+    EXCLUDED = "excluded", _("Not sent")
+
+
+OPEN = (DeliveryState.QUEUED, DeliveryState.DEFERRED, DeliveryState.CLAIMED, DeliveryState.HANDING_OVER)
+CLAIMABLE = (DeliveryState.QUEUED, DeliveryState.DEFERRED)
+FINAL = (DeliveryState.SENT, DeliveryState.ERROR, DeliveryState.UNKNOWN, DeliveryState.EXCLUDED)
+
+
+class DeliveryKind(models.TextChoices):
+    WIZARD = "wizard", _("Send wizard")
+    TEST = "test", _("Test send")
+    SINGLE = "single", _("Single mail")
+
+
+class Delivery(models.Model):
+    """One mail to one lead, and at the same time the decision row of TGT-12: one for every lead in scope."""
+
+    job = models.ForeignKey(SendJob, null=True, on_delete=models.PROTECT, related_name="deliveries")
+    lead = models.ForeignKey(Lead, null=True, on_delete=models.PROTECT, related_name="deliveries")
+    kind = models.CharField(max_length=10, choices=DeliveryKind, default=DeliveryKind.WIZARD)
+    template = models.ForeignKey(MailTemplate, null=True, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=12, choices=DeliveryState)
+    # ---- the decision and the rule's values at that moment (TGT-12)
+    reason = models.CharField(max_length=24, choices=Reason, blank=True, default="")
+    decided_at = models.DateTimeField()
+    address = models.CharField(max_length=320, blank=True, default="")  # as it was then; refreshed at the start
+    dm_permission = models.CharField(max_length=10, blank=True, default="")
+    email_valid = models.BooleanField(default=True)
+    registration = models.CharField(max_length=12, blank=True, default="")
+    unsubscribed_at = models.DateTimeField(null=True)
+    # duplicate address: the lead that was chosen; already sent: the earlier delivery
+    related_id = models.BigIntegerField(null=True)
+    # ---- the way out (mail/delivery/)
+    next_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    first_attempt_at = models.DateTimeField(null=True)
+    token = models.BigIntegerField(null=True)  # the fence: of the claim that holds the row
+    lease_until = models.DateTimeField(null=True)
+    snapshot = models.ForeignKey(TemplateSnapshot, null=True, on_delete=models.PROTECT)
+    merge_values = models.JSONField(null=True)  # RSV-4: with the snapshot and sent_at, the mail can be made again
+    subject = models.CharField(max_length=1000, blank=True, default="")  # as sent
+    sent_at = models.DateTimeField(null=True)  # of the intent, just before the final dot
+    # ---- the result (ERR-1..5)
+    code = models.PositiveIntegerField(null=True)
+    enhanced_status = models.CharField(max_length=12, blank=True, default="")
+    reply = models.TextField(blank=True, default="")  # the receiving server's own words
+    remote_host = models.CharField(max_length=255, blank=True, default="")
+    failed_address = models.CharField(max_length=320, blank=True, default="")  # ADDR-4
+    result_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            # A lead is addressed at most once per job, whatever runs twice (RSV-5).
+            models.UniqueConstraint(fields=["job", "lead"], condition=Q(job__isnull=False), name="delivery_once_per_job"),
+            models.CheckConstraint(condition=~Q(state="excluded") | ~Q(reason=""), name="delivery_excluded_has_reason"),
+        ]
+        indexes = [
+            models.Index(fields=["job", "state", "reason"], name="delivery_counts"),
+            models.Index(fields=["lead", "-id"], name="delivery_lead"),
+            # the working set: tiny beside the ledger
+            models.Index(fields=["job", "next_at"], condition=Q(state__in=["queued", "deferred"]), name="delivery_due"),
+            models.Index(fields=["lease_until"], condition=Q(state__in=["claimed", "handing_over"]), name="delivery_leased"),
+        ]
+
+
+class DeliveryEvent(models.Model):
+    """What happened to one delivery on its way: attempts, replies, retries, sweeps, bounces, people's acts."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    what = models.CharField(max_length=30)  # deferred, error, sent, unknown, swept, bounced, excluded
+    code = models.PositiveIntegerField(null=True)
+    enhanced_status = models.CharField(max_length=12, blank=True, default="")
+    text = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [models.Index(fields=["delivery", "at"], name="delivery_event")]

@@ -1,0 +1,28 @@
+"""EXC-1: why a lead in scope is not mailed. Exactly one reason a row: the first that applies, in this order."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Reason(models.TextChoices):
+    DELETED = "deleted", _("The lead was deleted")
+    NO_ADDRESS = "no_address", _("No e-mail address")
+    MALFORMED_ADDRESS = "malformed_address", _("Malformed e-mail address")
+    UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
+    INVALID_ADDRESS = "invalid_address", _("Valid flag is off")
+    PROVISIONAL = "provisional", _("Provisional registration")
+    DM_PERMISSION = "dm_permission", _("DM permission not among the chosen values")
+    ALREADY_SENT = "already_sent", _("This template was already sent")
+    DUPLICATE = "duplicate", _("Duplicate address")
+    # After the decision: found at the last moment, or an act of an administrator.
+    UNSUBSCRIBED_LATE = "unsubscribed_late", _("Unsubscribed after the start")
+    MERGED_ADDRESS = "merged_address", _("A merge field gave no e-mail address")
+    STOPPED = "stopped", _("Stopped by an administrator")
+    RESERVATION_DELETED = "reservation_deleted", _("Reservation deleted")
+
+
+# What the one statement of mail/recipients/ can answer, in the order of EXC-1.
+DECIDED_AT_START = (
+    Reason.DELETED, Reason.NO_ADDRESS, Reason.MALFORMED_ADDRESS, Reason.UNSUBSCRIBED, Reason.INVALID_ADDRESS,
+    Reason.PROVISIONAL, Reason.DM_PERMISSION, Reason.ALREADY_SENT, Reason.DUPLICATE,
+)  # fmt: skip

@@ -1,0 +1,25 @@
+"""DATABASE_URL → Django's dictionary. PostgreSQL only: the rules are written in its SQL."""
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from smp.lib.env import ConfigurationError
+
+
+def parse_database_url(url: str) -> dict[str, Any]:
+    """`postgresql://user:password@host:port/name?sslmode=require`; `?host=/folder` names a socket folder."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+        raise ConfigurationError("DATABASE_URL: expected postgresql://user:password@host:5432/name.")
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }

@@ -1,0 +1,15 @@
+"""Every URL of the product: each app brings its own."""
+
+from django.urls import include, path
+
+from smp import home
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("search/", home.search_everything, name="search_everything"),
+    path("leads/", include("leads.urls")),
+    path("mail/", include("mail.urls")),
+    path("settings/", include("settings.urls")),
+    path("", include("mail.public_urls")),
+    path("", include("settings.account_urls")),
+]

@@ -1,0 +1,11 @@
+"""A pytest plugin (`-p tests.servers`): starts the embedded servers before Django's settings are read, once; xdist workers inherit the addresses."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("SMP_DEVELOPMENT", "1")
+os.environ.setdefault("SMP_DATA", str(Path(__file__).resolve().parent.parent / ".data" / "test"))
+
+from smp.embedded import start_missing_servers  # noqa: E402
+
+start_missing_servers()

@@ -1,0 +1,5 @@
+from leads.models import Lead
+
+
+def test_database_is_real_postgresql(db):
+    assert Lead.objects.count() == 0
