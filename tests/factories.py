@@ -1,0 +1,50 @@
+"""Named people and things for tests: one call, sensible values, everything overridable."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from leads.models import DmPermission, Lead
+from mail.models import MailTemplate, SendJob
+from settings.models import Role, User
+
+PASSWORD = "correct-horse-battery"
+
+
+def make_user(username: str = "misaki", *, role: str = Role.PRIVILEGED, **values: Any) -> User:
+    values.setdefault("name", {"misaki": "佐藤 美咲", "kenta": "鈴木 健太", "yui": "田中 結衣"}.get(username, username))
+    return User.objects.create_user(username, f"{username}@example.jp", PASSWORD, role=role, **values)
+
+
+def make_lead(email: str = "yoshio@yamate.example.jp", **values: Any) -> Lead:
+    """A mailable lead written straight to the table; email_norm is derived as EXC-4 says for plain addresses."""
+    values.setdefault("last_name", "髙橋")
+    values.setdefault("first_name", "𠮷男")
+    values.setdefault("email_norm", email.strip().lower())
+    if values.get("unsubscribed_at"):
+        values.setdefault("dm_permission", DmPermission.UNWANTED)
+    values.setdefault("created_at", timezone.now())
+    return Lead.objects.create(email=email, **values)
+
+
+LEGAL_FOOTER = (
+    "\n--\n送信者: 株式会社エスエムピー セミナー事務局\n住所: 東京都千代田区丸の内1-1-1\n"
+    "お問い合わせ: info@seminar.example.jp\n配信停止はこちら: {{ 配信停止URL }}\n"
+)
+
+
+def make_template(name: str = "製造業DXセミナー ご案内", **values: Any) -> MailTemplate:
+    values.setdefault("subject", "{{ 姓 }}様へ 製造業DXセミナーのご案内")
+    values.setdefault("form", "text")
+    values.setdefault("text_body", "{{ 氏名 }} 様\n\nいつもお世話になっております。\n" + LEGAL_FOOTER)
+    values.setdefault("from_address", "info@seminar.example.jp")
+    values.setdefault("from_name", "SMPセミナー事務局")
+    return MailTemplate.objects.create(name=name, **values)
+
+
+def make_job(template: MailTemplate | None = None, **values: Any) -> SendJob:
+    values.setdefault("rule", "by_search")
+    values.setdefault("condition", {"match": "all", "blocks": []})
+    template = template or make_template()
+    values.setdefault("purpose", template.purpose)
+    return SendJob.objects.create(template=template, **values)
