@@ -1,4 +1,5 @@
-"""A pytest plugin (`-p tests.servers`): starts the embedded servers before Django's settings are read, once; xdist workers inherit the addresses."""
+"""A pytest plugin (`-p tests.servers`): starts the embedded servers before Django's settings are read, once;
+xdist workers inherit the addresses. Compiles the Japanese texts when they changed."""
 
 import os
 from pathlib import Path
@@ -7,5 +8,7 @@ os.environ.setdefault("SMP_DEVELOPMENT", "1")
 os.environ.setdefault("SMP_DATA", str(Path(__file__).resolve().parent.parent / ".data" / "test"))
 
 from smp.embedded import start_missing_servers  # noqa: E402
+from smp.translations import compile_if_needed  # noqa: E402
 
 start_missing_servers()
+compile_if_needed()
