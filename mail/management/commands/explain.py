@@ -1,0 +1,50 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from leads.address import normalise_email
+
+from leads.models import Lead
+from mail.models import SendJob
+from mail.recipients.explain import explain
+from smp.lib.command import JsonCommand
+
+
+class Command(JsonCommand):
+    help = "Why a lead was mailed by a job, or not (EXC-6): decision, reason, values and time."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--job", type=int, required=True, metavar="ID")
+        who = parser.add_mutually_exclusive_group(required=True)
+        who.add_argument("--lead", type=int, metavar="ID")
+        who.add_argument("--email", metavar="A", help="every lead with this address")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        job = SendJob.objects.select_related("template").filter(pk=options["job"]).first()
+        if job is None:
+            raise CommandError(_("There is no job %(id)s.") % {"id": options["job"]})
+        if options["lead"] is not None:
+            leads = list(Lead.objects.filter(pk=options["lead"]))
+        else:
+            leads = list(Lead.objects.filter(email_norm=normalise_email(options["email"])).order_by("-id"))
+        if not leads:
+            raise CommandError(_("There is no such lead."))
+        answers = []
+        for lead in leads:
+            found = explain(job, lead, now=timezone.now())
+            answers.append(
+                {
+                    "job": job.pk, "lead": lead.pk, "decision": found.decision, "reason": found.reason, "state": found.state,
+                    "sentence": found.sentence, "evidence": found.evidence, "decided_at": found.decided_at,
+                    "values": found.values, "delivery": found.delivery_id,
+                }
+            )  # fmt: skip
+        text = "\n".join(
+            "\n".join(
+                [f"{answer['lead']}: {answer['sentence']}", *(f"    {line}" for line in answer["evidence"])]
+            )
+            for answer in answers
+        )
+        data = answers[0] if options["lead"] is not None else {"job": job.pk, "leads": answers}
+        self.answer(data, text, as_json=options["json"])

@@ -1,0 +1,46 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from mail.models import SendJob
+from mail.models.delivery import DeliveryState
+from mail.recipients.explain import moment
+from mail.recipients.reasons import Reason
+from mail.send_jobs import count, displayed_state
+from smp.lib.command import JsonCommand
+
+
+class Command(JsonCommand):
+    help = "A job's state, its start time, and its counts per state and reason."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("id", type=int)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        job = SendJob.objects.filter(pk=options["id"]).first()
+        if job is None:
+            raise CommandError(_("There is no job %(id)s.") % {"id": options["id"]})
+        counts = count(job)
+        state = displayed_state(job, timezone.now())
+        data = {
+            "job": job.pk, "rule": job.rule, "state": state.value, "scheduled_at": job.scheduled_at,
+            "decided_at": job.decided_at, "started_at": job.started_at, "finished_at": job.finished_at,
+            "halt_reason": job.halt_reason, "in_scope": counts.in_scope, "addressed": counts.addressed,
+            "by_state": counts.by_state, "by_reason": counts.by_reason,
+        }  # fmt: skip
+        lines = [
+            _("Job %(id)s: %(state)s") % {"id": job.pk, "state": state.label},
+            _("Started at: %(at)s") % {"at": moment(job.started_at)},
+            _("In scope: %(n)s") % {"n": counts.in_scope},
+        ]
+        lines += [
+            f"  {number:>9,}  {DeliveryState(name).label}" for name, number in sorted(counts.by_state.items())
+        ]
+        lines += [
+            f"  −{number:>8,}  {Reason(name).label}" for name, number in sorted(counts.by_reason.items())
+        ]
+        if job.halt_reason:
+            lines.append(job.halt_reason)
+        self.answer(data, "\n".join(lines), as_json=options["json"])

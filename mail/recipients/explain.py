@@ -1,0 +1,231 @@
+"""「なぜ届いた/届かなかったのか」 (EXC-6): one sentence for a lead and a job, with the data behind it.
+
+The sentence comes from the stored decision row (TGT-12); without a row it says why there is none.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from leads.models import DmPermission, Lead, Registration
+from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
+from mail.models.send_job import FINISHED, JobState, RecipientRule, SendJob
+from mail.recipients.plan import plan_of
+from mail.recipients.reasons import Reason
+from mail.recipients.resolve import expected_decision
+from mail.smtp.replies import describe_code
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`decision` is addressed, excluded, or none (the lead was not in scope, or nothing is decided yet)."""
+
+    decision: str
+    reason: (
+        str  # a Reason, or "" when addressed; not_in_scope, not_decided, would_be_addressed … without a row
+    )
+    sentence: str
+    evidence: list[str] = field(default_factory=list)
+    decided_at: datetime | None = None
+    values: dict[str, object] = field(default_factory=dict)
+    state: str = ""
+    delivery_id: int | None = None
+
+
+def moment(value: datetime | None) -> str:
+    """2026-11-24 10:00:03 in the display time zone."""
+    return date_format(timezone.localtime(value), "Y-m-d H:i:s") if value else "–"
+
+
+def explain(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
+    """Why this lead was mailed by this job, or not."""
+    delivery = Delivery.objects.filter(job=job, lead=lead).select_related("job").first()
+    return explain_delivery(delivery) if delivery else _without_row(job, lead, now=now)
+
+
+def explain_delivery(delivery: Delivery) -> Explanation:
+    """The stored decision of one delivery in words, and what became of it. No query when `job` is loaded."""
+    values: dict[str, object] = {
+        "address": delivery.address,
+        "dm_permission": delivery.dm_permission,
+        "email_valid": delivery.email_valid,
+        "registration": delivery.registration,
+        "unsubscribed_at": delivery.unsubscribed_at.isoformat() if delivery.unsubscribed_at else None,
+        "related_id": delivery.related_id,
+    }
+    return Explanation(
+        decision="excluded" if delivery.state == DeliveryState.EXCLUDED else "addressed",
+        reason=delivery.reason,
+        sentence=_reason_sentence(delivery)
+        if delivery.state == DeliveryState.EXCLUDED
+        else _result_sentence(delivery),
+        evidence=_evidence(delivery),
+        decided_at=delivery.decided_at,
+        values=values,
+        state=delivery.state,
+        delivery_id=delivery.pk,
+    )
+
+
+def _reason_sentence(delivery: Delivery) -> str:
+    at = moment(delivery.decided_at)
+    related = delivery.related_id
+    match delivery.reason:
+        case Reason.DELETED:
+            return _("Not sent: the lead had been deleted when the mailing started (%(at)s).") % {"at": at}
+        case Reason.NO_ADDRESS:
+            return _("Not sent: the lead had no e-mail address at %(at)s.") % {"at": at}
+        case Reason.MALFORMED_ADDRESS:
+            return _("Not sent: “%(address)s” is no e-mail address mail can be sent to.") % {
+                "address": delivery.address
+            }
+        case Reason.UNSUBSCRIBED:
+            return _("Not sent: the recipient had unsubscribed on %(when)s.") % {
+                "when": moment(delivery.unsubscribed_at)
+            }
+        case Reason.INVALID_ADDRESS:
+            return _(
+                "Not sent: the valid flag of the address was off at %(at)s, after failed deliveries."
+            ) % {"at": at}
+        case Reason.PROVISIONAL:
+            return _(
+                "Not sent: the registration was provisional at %(at)s, the address was not confirmed."
+            ) % {"at": at}
+        case Reason.DM_PERMISSION:
+            return _(
+                "Not sent: DM permission was “%(value)s” at %(at)s, and this mailing did not include it."
+            ) % {
+                "value": _label(DmPermission, delivery.dm_permission),
+                "at": at,
+            }
+        case Reason.ALREADY_SENT:
+            return _("Not sent: this lead had already been sent this template (mail %(id)s).") % {
+                "id": related
+            }
+        case Reason.DUPLICATE:
+            return _("Not sent: lead %(id)s has the same address and is newer, so that one was chosen.") % {
+                "id": related
+            }
+        case Reason.UNSUBSCRIBED_LATE:
+            return _("Not sent: the recipient unsubscribed before the mail was handed over (%(at)s).") % {
+                "at": at
+            }
+        case Reason.MERGED_ADDRESS:
+            return _("Not sent: a merge field gave something that is no e-mail address: %(text)s") % {
+                "text": delivery.reply
+            }
+        case Reason.STOPPED:
+            return _(
+                "Not sent: an administrator stopped the mailing before this mail was handed over (%(at)s)."
+            ) % {"at": at}
+        case Reason.RESERVATION_DELETED:
+            return _("Not sent: the reservation was deleted before its time (%(at)s).") % {"at": at}
+    return _("Not sent: %(reason)s") % {"reason": delivery.get_reason_display()}
+
+
+def _result_sentence(delivery: Delivery) -> str:
+    match delivery.state:
+        case DeliveryState.RESERVED:
+            return _("Will be sent: fixed at the reservation, waits for its time.")
+        case DeliveryState.QUEUED | DeliveryState.CLAIMED | DeliveryState.HANDING_OVER:
+            if delivery.job and delivery.job.state == JobState.PAUSED:
+                return _("Will be sent: waits, because the mailing is paused.")
+            return _("Will be sent: it is on its way out.")
+        case DeliveryState.DEFERRED:
+            return _("Will be tried again at %(at)s: the receiving side could not take it yet.") % {
+                "at": moment(delivery.next_at)
+            }
+        case DeliveryState.SENT:
+            return _("Sent: %(host)s took the mail at %(at)s.") % {
+                "host": delivery.remote_host or _("the mail server"),
+                "at": moment(delivery.result_at or delivery.sent_at),
+            }
+        case DeliveryState.UNKNOWN:
+            return _(
+                "Outcome unknown: the mail was handed over, but the answer was lost. It is not sent again by itself."
+            )
+    if delivery.failed_address and delivery.failed_address != delivery.address:
+        return _("Failed: %(address)s, another address of this mail, was refused.") % {
+            "address": delivery.failed_address
+        }
+    return _("Failed: %(text)s (%(code)s).") % {"text": describe_code(delivery.code), "code": delivery.code}
+
+
+def _evidence(delivery: Delivery) -> list[str]:
+    lines = []
+    if delivery.kind == DeliveryKind.TEST:
+        lines.append(_("A test mail: it never counts as already sent."))
+    elif delivery.dm_permission:
+        lines.append(
+            _(
+                "At the decision (%(at)s): DM permission %(dm)s · valid flag %(valid)s · %(registration)s · %(address)s"
+            )
+            % {
+                "at": moment(delivery.decided_at),
+                "dm": _label(DmPermission, delivery.dm_permission),
+                "valid": _("on") if delivery.email_valid else _("off"),
+                "registration": _label(Registration, delivery.registration),
+                "address": delivery.address or _("no address"),
+            }
+        )
+    if (
+        delivery.job
+        and delivery.job.rule == RecipientRule.BY_USER
+        and delivery.state != DeliveryState.EXCLUDED
+    ):
+        lines.append(_("Chosen by hand: decided at the reservation; later changes of the lead do not count."))
+    if delivery.reply and delivery.state in {DeliveryState.SENT, DeliveryState.ERROR, DeliveryState.DEFERRED}:
+        lines.append(_("The receiving server said: %(reply)s") % {"reply": delivery.reply})
+    return lines
+
+
+def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
+    if job.state == JobState.DRAFT:
+        return Explanation("none", "not_decided", _("Nothing is decided yet: this mailing is a draft."))
+    if job.rule == RecipientRule.BY_USER:
+        return Explanation(
+            "none", "not_in_scope", _("Not in scope: the lead was not ticked when the mailing was confirmed."),
+            [_("Chosen by hand: %(n)s leads.") % {"n": job.ticked.count()}], job.decided_at,
+        )  # fmt: skip
+    if job.decided_at is None:
+        if job.state in FINISHED:
+            return Explanation(
+                "none", "not_decided", _("Not sent: the mailing was ended before its recipients were decided."),
+                [], job.finished_at,
+            )  # fmt: skip
+        expected = expected_decision(plan_of(job), lead.pk, now=now)
+        outlook = {
+            None: _("the lead does not match the search condition"),
+            "": _("the lead would be mailed"),
+        }.get(expected) or str(Reason(expected).label)
+        return Explanation(
+            "none", "not_decided",
+            _("Not decided yet: the search runs again when the mailing starts (%(at)s).") % {"at": moment(job.scheduled_at)},
+            [_("As things are now: %(outlook)s.") % {"outlook": outlook}],
+        )  # fmt: skip
+    evidence = [_("Search condition: %(name)s") % {"name": job.search_name or _("(without a name)")}]
+    if lead.created_at > job.decided_at:
+        evidence.append(_("The lead was registered later, at %(at)s.") % {"at": moment(lead.created_at)})
+    elif lead.deleted_at:
+        evidence.append(_("The lead was deleted at %(at)s.") % {"at": moment(lead.deleted_at)})
+    else:
+        matches = expected_decision(plan_of(job), lead.pk, now=now) is not None
+        evidence.append(
+            _("With today's data the lead matches the condition; it did not then.")
+            if matches
+            else _("With today's data it does not match either.")
+        )
+        evidence.append(_("The lead was last changed at %(at)s.") % {"at": moment(lead.updated_at)})
+    return Explanation(
+        "none", "not_in_scope",
+        _("Not in scope: the lead did not match the search condition when the mailing started (%(at)s).")
+        % {"at": moment(job.decided_at)},
+        evidence, job.decided_at,
+    )  # fmt: skip
+
+
+def _label(choices: type[DmPermission] | type[Registration], value: str) -> str:
+    return str(choices(value).label) if value in choices.values else value

@@ -1,0 +1,184 @@
+"""Deciding who is addressed (TGT-12): one statement, whatever the size, written once in resolve.sql.
+
+The dry run (EXC-6) and the real decision are the same text; only the last lines differ.
+What this module does not do: change a job's state (mail/send_jobs.py) or send anything (mail/delivery/).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import QuerySet
+
+from leads.models import Lead
+from leads.search import leads_matching
+from mail.models.delivery import DeliveryState
+from mail.models.send_job import RecipientRule, SendJob
+from mail.models.template import Purpose
+from mail.recipients.plan import Plan
+from mail.recipients.reasons import DECIDED_AT_START, Reason
+
+DECISION = (Path(__file__).parent / "resolve.sql").read_text(encoding="utf-8")
+COLUMNS = (
+    "id", "email", "email_norm", "email_malformed", "email_valid", "registration", "dm_permission",
+    "unsubscribed_at", "deleted_at",
+)  # fmt: skip
+# A worker's session may have 4 MB; with it the duplicates of a million leads spill to disk and cost seconds.
+WORK_MEMORY = "256MB"
+ANALYZE_FROM = 5_000
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The dry run's answer. in_scope = addressed + the sum of by_reason."""
+
+    in_scope: int
+    addressed: int
+    by_reason: dict[Reason, int]
+
+
+def candidates(plan: Plan, *, now: datetime) -> QuerySet[Lead, Any]:
+    """Everyone in scope. By user the ticked leads, deleted ones too (they get their own reason, TGT-2)."""
+    if plan.rule == RecipientRule.BY_USER:
+        leads: QuerySet[Lead] = Lead.objects.filter(id__in=plan.lead_ids)
+    else:
+        if plan.condition is None:
+            raise ValueError("a by-search plan needs a condition")
+        leads = leads_matching(plan.condition, now=now)
+    return leads.order_by().values_list(*COLUMNS)
+
+
+def _statement(
+    plan: Plan, ending: str, parameters: dict[str, Any], *, now: datetime
+) -> tuple[str, dict[str, Any]]:
+    """resolve.sql with the compiled candidates in it, ready for cursor.execute."""
+    try:
+        sql, positional = candidates(plan, now=now).query.sql_with_params()
+    except EmptyResultSet:  # Django knows without asking that nobody matches
+        sql, positional = (
+            Lead.objects.extra(where=["false"]).order_by().values_list(*COLUMNS).query.sql_with_params()
+        )
+    named = {f"candidate_{index}": value for index, value in enumerate(positional)}
+    # Django writes %s and %%; the statement around it has named parameters.
+    parts = sql.replace("%%", "\0").split("%s")
+    compiled = parts[0] + "".join(f"%(candidate_{index})s{part}" for index, part in enumerate(parts[1:]))
+    return DECISION.replace("{candidates}", compiled.replace("\0", "%%")) + ending, {
+        **named,
+        "template": plan.template_id,
+        "include_sent": plan.include_sent,
+        "advertising": plan.purpose == Purpose.ADVERTISING,
+        "dm_permissions": list(plan.dm_permissions),
+        "skip_duplicates": plan.skip_duplicates,
+        **parameters,
+    }
+
+
+def resolve(job: SendJob, plan: Plan, *, now: datetime, state: str = DeliveryState.QUEUED) -> int:
+    """Writes one decision row for every lead in scope (TGT-12) and returns how many leads were in scope.
+
+    Runs inside the caller's transaction. `state` is what addressed leads get: queued, or reserved for a by-user
+    job that waits for its time (TGT-2). A lead that already has a row of this job keeps it.
+    Two jobs with the same template decide one after the other: otherwise neither would see the other's rows and
+    a person would get the template twice (EXC-2).
+    """
+    ending = """
+INSERT INTO mail_delivery (job_id, lead_id, kind, template_id, state, reason, decided_at, address, dm_permission,
+    email_valid, registration, unsubscribed_at, related_id, next_at, attempts, subject, enhanced_status, reply,
+    remote_host, failed_address)
+SELECT %(job)s, lead_id, 'wizard', %(template)s, CASE reason WHEN '' THEN %(state)s ELSE 'excluded' END, reason, %(now)s,
+    address, dm_permission, email_valid, registration, unsubscribed_at, related_id,
+    CASE WHEN reason = '' THEN %(next_at)s::timestamptz END, 0, '', '', '', '', ''
+FROM decision
+ON CONFLICT (job_id, lead_id) WHERE job_id IS NOT NULL DO NOTHING
+"""
+    next_at = now if state == DeliveryState.QUEUED else None
+    sql, parameters = _statement(
+        plan, ending, {"job": job.pk, "state": str(state), "now": now, "next_at": next_at}, now=now
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtext('smp:template'), %s)", [(plan.template_id or 0) % 2**31]
+        )
+        cursor.execute("SELECT set_config('work_mem', %s, true)", [WORK_MEMORY])
+        cursor.execute(sql, parameters)
+        written: int = cursor.rowcount
+        if written >= ANALYZE_FROM:
+            # With stale statistics the planner scans thousands of entries per fenced update (docs/architecture.md).
+            cursor.execute("ANALYZE mail_delivery")
+    return written
+
+
+def expected_counts(plan: Plan, *, now: datetime) -> Counts:
+    """EXC-6: how many would be addressed and left out, by reason, if the job started now. Writes nothing."""
+    sql, parameters = _statement(plan, "SELECT reason, count(*) FROM decision GROUP BY reason", {}, now=now)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        counted = dict(cursor.fetchall())
+    by_reason = {reason: counted[reason.value] for reason in DECIDED_AT_START if counted.get(reason.value)}
+    addressed = counted.get("", 0)
+    return Counts(in_scope=addressed + sum(by_reason.values()), addressed=addressed, by_reason=by_reason)
+
+
+def expected_leads(
+    plan: Plan, reason: str | None, *, now: datetime, limit: int = 50, offset: int = 0
+) -> list[tuple[int, int | None]]:
+    """The leads behind one of those counts, newest first: (lead id, related id) pairs. reason None = the addressed."""
+    ending = (
+        "SELECT lead_id, related_id FROM decision WHERE reason = %(wanted)s "
+        "ORDER BY lead_id DESC LIMIT %(limit)s OFFSET %(offset)s"
+    )
+    sql, parameters = _statement(
+        plan, ending, {"wanted": str(reason or ""), "limit": limit, "offset": offset}, now=now
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
+def expected_decision(plan: Plan, lead_id: int, *, now: datetime) -> str | None:
+    """What would be decided for one lead if the job started now: a reason, "" (addressed), None (not in scope)."""
+    sql, parameters = _statement(
+        plan, "SELECT reason FROM decision WHERE lead_id = %(lead)s", {"lead": lead_id}, now=now
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        row = cursor.fetchone()
+    return None if row is None else str(row[0])
+
+
+def release_reserved(job: SendJob, *, now: datetime) -> int:
+    """TGT-2: the start of a by-user job. The decision stands; only a deleted lead, a missing or malformed address
+    and the recipient's own opt-out (OPT-6) still drop someone. The address becomes that of this moment.
+
+    Returns how many mails are on their way. Runs inside the caller's transaction.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH judged AS (
+                SELECT delivery.id, lead.email, CASE
+                    WHEN lead.deleted_at IS NOT NULL THEN 'deleted'
+                    WHEN lead.email_norm = '' THEN 'no_address'
+                    WHEN lead.email_malformed THEN 'malformed_address'
+                    WHEN lead.unsubscribed_at IS NOT NULL AND %(advertising)s THEN 'unsubscribed_late'
+                    ELSE '' END AS reason
+                FROM mail_delivery delivery JOIN leads_lead lead ON lead.id = delivery.lead_id
+                WHERE delivery.job_id = %(job)s AND delivery.state = 'reserved'
+            ), changed AS (
+                UPDATE mail_delivery delivery
+                SET state = CASE judged.reason WHEN '' THEN 'queued' ELSE 'excluded' END,
+                    reason = judged.reason,
+                    address = judged.email,
+                    decided_at = CASE judged.reason WHEN '' THEN delivery.decided_at ELSE %(now)s END,
+                    next_at = CASE judged.reason WHEN '' THEN %(now)s END
+                FROM judged WHERE judged.id = delivery.id
+                RETURNING delivery.state
+            )
+            SELECT count(*) FROM changed WHERE state = 'queued'
+            """,
+            {"job": job.pk, "now": now, "advertising": job.purpose == Purpose.ADVERTISING},
+        )
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,45 @@
+-- Who is addressed, and why not: EXC-1..4, TGT-2..4, TGT-12. One statement decides for everyone in scope.
+--
+-- {candidates} is the saved search (or the ticked ids) compiled to SQL; it brings the lead's columns along, because
+-- joining leads_lead a second time cost a quarter of the whole at 1,000,000 leads.
+-- The reasons stand in EXC-1's order: CASE answers the first that applies.
+WITH candidate (
+    id, email, email_norm, email_malformed, email_valid, registration, dm_permission, unsubscribed_at, deleted_at
+) AS ({candidates}),
+-- EXC-2: what already went out, or is on its way, with this template. Test sends and failures do not count.
+earlier AS (
+    SELECT lead_id, max(id) AS id
+    FROM mail_delivery
+    WHERE template_id = %(template)s AND NOT %(include_sent)s
+      AND kind <> 'test' AND state IN ('queued', 'deferred', 'claimed', 'handing_over', 'sent', 'unknown')
+    GROUP BY lead_id
+),
+judged AS (
+    SELECT candidate.*, earlier.id AS earlier_id,
+        CASE
+            WHEN deleted_at IS NOT NULL THEN 'deleted'
+            WHEN email_norm = '' THEN 'no_address'
+            WHEN email_malformed THEN 'malformed_address'
+            WHEN unsubscribed_at IS NOT NULL AND %(advertising)s THEN 'unsubscribed'
+            WHEN NOT email_valid THEN 'invalid_address'
+            WHEN registration = 'provisional' THEN 'provisional'
+            WHEN dm_permission <> ALL (%(dm_permissions)s) THEN 'dm_permission'
+            WHEN earlier.id IS NOT NULL THEN 'already_sent'
+            ELSE ''
+        END AS reason
+    FROM candidate LEFT JOIN earlier ON earlier.lead_id = candidate.id
+),
+-- EXC-3: of those who share an address and are otherwise mailable, the newest lead id is chosen. Only addresses that
+-- are really shared come out of here, so that the join below stays small.
+chosen AS (
+    SELECT email_norm, max(id) AS id
+    FROM judged
+    WHERE reason = '' AND %(skip_duplicates)s
+    GROUP BY email_norm HAVING count(*) > 1
+),
+decision AS (
+    SELECT judged.id AS lead_id, email AS address, email_valid, registration, dm_permission, unsubscribed_at,
+        CASE WHEN chosen.id <> judged.id THEN 'duplicate' ELSE reason END AS reason,
+        CASE WHEN chosen.id <> judged.id THEN chosen.id WHEN reason = 'already_sent' THEN earlier_id END AS related_id
+    FROM judged LEFT JOIN chosen ON chosen.email_norm = judged.email_norm AND judged.reason = ''
+)

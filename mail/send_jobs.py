@@ -1,0 +1,514 @@
+"""A send job's life. Every change of state is here, and is a conditional UPDATE, so that two admins, two workers
+or a double click change it once (RSV-5).
+
+    draft → reserved → preparing → resolving → sending → done
+                                              ⇄ paused      any of them → stopped;  reserved → deleted
+    halted: cannot go on until somebody acts (`halt_reason`); 再開 tries again.
+
+What this module does not do: decide about single leads (mail/recipients/) or talk SMTP (mail/delivery/).
+"""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.db.models import Count, Q
+from django.utils.translation import gettext as _
+
+from leads.models import DmPermission, Lead, SavedSearch
+from mail.hints import hint
+from mail.message import take_snapshot
+from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryState
+from mail.models.send_job import RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
+from mail.models.template import MailTemplate, Purpose
+from mail.recipients.plan import plan_of
+from mail.recipients.reasons import DECIDED_AT_START, Reason
+from mail.recipients.resolve import expected_counts, release_reserved, resolve
+from mail.template_check import check_template
+from settings import audit
+from settings.models import User
+
+BY_USER_LIMIT = 500  # TGT-6
+LOCKED_BEFORE_START = timedelta(minutes=30)  # RSV-2
+
+
+class Refused(Exception):
+    """Something the rules do not allow; `message` is a sentence for the user, in the user's language."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Found before sending. An "error" must be mended first; a "warning" should be looked at."""
+
+    code: str
+    text: str
+    severity: str = "error"
+
+
+@dataclass(frozen=True)
+class JobCounts:
+    """From the decision rows (TGT-12): in_scope = addressed + those left out at the decision."""
+
+    in_scope: int
+    addressed: int
+    by_state: dict[str, int]
+    by_reason: dict[str, int]
+
+    @property
+    def sent(self) -> int:
+        return self.by_state.get(DeliveryState.SENT, 0)
+
+    @property
+    def open(self) -> int:
+        return sum(self.by_state.get(state, 0) for state in (*OPEN, DeliveryState.RESERVED))
+
+
+# ---- before the reservation -----------------------------------------------------------------------------------------
+
+
+def create_draft(
+    *,
+    user: User | None,
+    rule: str,
+    template: MailTemplate | None = None,
+    search: SavedSearch | None = None,
+    condition: dict[str, Any] | None = None,
+    lead_ids: Iterable[int] = (),
+    token: uuid.UUID | None = None,
+    **options: Any,
+) -> SendJob:
+    """A wizard run. With a saved search its condition is copied (TGT-8); `lead_ids` are the ticked leads.
+
+    Refused("too_many") over 500 ticked leads (TGT-6). One token makes one row, however often it is posted.
+    """
+    with transaction.atomic():
+        job, created = SendJob.objects.get_or_create(
+            token=token or uuid.uuid4(),
+            defaults={
+                "rule": rule,
+                "template": template,
+                "purpose": template.purpose if template else Purpose.ADVERTISING,
+                "search": search,
+                "search_name": search.name if search else "",
+                "condition": search.condition if search else condition,
+                "created_by": user,
+                **options,
+            },
+        )
+        if created and lead_ids:
+            tick(job, lead_ids)
+    return job
+
+
+def tick(job: SendJob, lead_ids: Iterable[int]) -> int:
+    """Makes these the ticked leads of a draft, and the draft a by-user job (TGT-5). Returns how many there are."""
+    with transaction.atomic():
+        _locked(
+            job,
+            (JobState.DRAFT,),
+            "only_draft",
+            _("This mailing was already confirmed; it cannot be changed any more."),
+        )
+        existing = list(Lead.objects.existing().filter(id__in=set(lead_ids)).values_list("id", flat=True))
+        if len(existing) > BY_USER_LIMIT:
+            raise Refused("too_many", too_many_text(len(existing)))
+        job.ticked.all().delete()
+        SendJobLead.objects.bulk_create(SendJobLead(job=job, lead_id=lead_id) for lead_id in sorted(existing))
+        job.rule = RecipientRule.BY_USER
+        job.save(update_fields=["rule"])
+    return len(existing)
+
+
+def too_many_text(count: int) -> str:
+    """TGT-6: names the limit and points to 「検索条件指定」."""
+    return _(
+        "“By user” reaches at most %(limit)s leads, %(count)s are ticked. "
+        "To send to more, choose “By search”."
+    ) % {"limit": BY_USER_LIMIT, "count": count}
+
+
+CHANGEABLE = {
+    "rule", "template", "search", "search_name", "condition", "dm_permissions", "unwanted_confirmed", "include_sent",
+    "scheduled_at",
+}  # fmt: skip
+
+
+def change_draft(job: SendJob, **values: Any) -> SendJob:
+    """Changes a wizard run that is not confirmed yet; Refused("only_draft") afterwards (RSV-1)."""
+    if unknown := set(values) - CHANGEABLE:
+        raise TypeError(f"not changeable: {sorted(unknown)}")
+    if "search" in values and values["search"] is not None:
+        values.setdefault("search_name", values["search"].name)
+        values.setdefault("condition", values["search"].condition)
+    if values.get("template") is not None:
+        values["purpose"] = values["template"].purpose
+    if not SendJob.objects.filter(pk=job.pk, state=JobState.DRAFT).update(**values):
+        raise Refused("only_draft", _("This mailing was already confirmed; it cannot be changed any more."))
+    job.refresh_from_db()
+    return job
+
+
+def delete_draft(job: SendJob) -> None:
+    SendJob.objects.filter(pk=job.pk, state=JobState.DRAFT).delete()
+
+
+def problems(job: SendJob, *, now: datetime) -> list[Problem]:
+    """What stands between this job and its sending, worst first. Used by the wizard, the command and the start."""
+    found: list[Problem] = []
+    if job.template is None:
+        return [Problem("no_template", _("Choose a template."))]
+    if job.template.archived_at:
+        found.append(Problem("archived", _("The template was archived. Choose another one, or restore it.")))
+    for problem in check_template(job.template):
+        found.append(Problem(f"template_{problem.field}", str(problem.text), problem.severity))
+    if not job.dm_permissions:
+        found.append(Problem("no_dm_permission", _("Tick at least one value of DM permission.")))
+    if DmPermission.UNWANTED in job.dm_permissions and job.template.purpose == Purpose.ADVERTISING:
+        found.append(Problem("unwanted_advertising", unwanted_text()))
+    if job.rule == RecipientRule.BY_USER:
+        if job.state == JobState.DRAFT:
+            ticked = job.ticked.count()
+            if not ticked:
+                found.append(Problem("nobody", _("Tick at least one lead.")))
+            if ticked > BY_USER_LIMIT:
+                found.append(Problem("too_many", too_many_text(ticked)))
+    elif job.condition is None:
+        found.append(Problem("no_condition", _("Choose a search condition.")))
+    if job.state == JobState.DRAFT and job.scheduled_at and job.scheduled_at <= now:
+        found.append(Problem("past", _("The time of the reservation is over. Choose a time in the future.")))
+    return sorted(found, key=lambda problem: problem.severity != "error")
+
+
+def unwanted_text() -> str:
+    """OPT-4: why 希望しない cannot be ticked for advertising."""
+    return _(
+        "This template is advertising: the law on specified electronic mail does not allow sending it to people who "
+        "do not want mail. Only a business notice may be sent to them."
+    )
+
+
+def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> bool:
+    """The wizard's last click. True the first time; False when this run was confirmed before (RSV-5).
+
+    Refused when something is wrong (the first error of `problems`), or when refusers would be mailed without the
+    second confirmation (OPT-4). A by-user job is decided here (TGT-2), a by-search job at its start (TGT-3).
+    """
+    with transaction.atomic():
+        job = SendJob.objects.select_for_update(of=("self",)).select_related("template").get(pk=job.pk)
+        if job.state != JobState.DRAFT:
+            return False
+        for problem in problems(job, now=now):
+            if problem.severity == "error":
+                raise Refused(problem.code, problem.text)
+        assert job.template is not None
+        unwanted = DmPermission.UNWANTED in job.dm_permissions
+        if unwanted and not job.unwanted_confirmed:
+            raise Refused(
+                "unwanted_not_confirmed", _("Confirm that people who do not want mail will be mailed.")
+            )
+        job.purpose = job.template.purpose
+        job.reserved_at = now
+        job.state = JobState.RESERVED if job.scheduled_at else JobState.PREPARING
+        if job.rule == RecipientRule.BY_USER:
+            plan = plan_of(job)
+            resolve(job, plan, now=now, state=DeliveryState.RESERVED)
+            job.skip_duplicates = plan.skip_duplicates
+            job.decided_at = now
+        job.save()
+        detail: dict[str, Any] = {
+            "rule": job.rule,
+            "at": job.scheduled_at.isoformat() if job.scheduled_at else None,
+        }
+        if unwanted:
+            detail["refusers"] = _refusers(job, now=now)
+        audit.record(
+            "job.reserve" if job.scheduled_at else "job.send", user=user, target=job, detail=detail, ip=ip
+        )
+        if not job.scheduled_at:
+            transaction.on_commit(lambda: hint("mail.tasks.run_job", job.pk))
+    return True
+
+
+def _refusers(job: SendJob, *, now: datetime) -> int:
+    """How many people who do not want mail this job would address now."""
+    if job.rule == RecipientRule.BY_USER:
+        return job.deliveries.filter(reason="", dm_permission=DmPermission.UNWANTED).count()
+    return refusers_expected(job, now=now)
+
+
+def refusers_expected(job: SendJob, *, now: datetime) -> int:
+    """OPT-4: shown with the second confirmation."""
+    plan = plan_of(job)
+    everyone = expected_counts(plan, now=now).addressed
+    willing = replace(plan, dm_permissions=(DmPermission.WANTED.value,))
+    if DmPermission.WANTED not in plan.dm_permissions:
+        return everyone
+    return everyone - expected_counts(willing, now=now).addressed
+
+
+# ---- between reservation and start ----------------------------------------------------------------------------------
+
+
+def displayed_state(job: SendJob, now: datetime) -> JobState:
+    """送信予約 becomes 送信準備 thirty minutes before its time, to the second, whether or not the tick ran (RSV-2)."""
+    if job.state == JobState.RESERVED and job.scheduled_at and job.scheduled_at <= now + LOCKED_BEFORE_START:
+        return JobState.PREPARING
+    return JobState(job.state)
+
+
+def may_delete(job: SendJob, now: datetime) -> tuple[bool, str]:
+    """RSV-2: whether the reservation can be deleted, and the reason why not."""
+    state = displayed_state(job, now)
+    if state == JobState.RESERVED:
+        return True, ""
+    if state == JobState.PREPARING:
+        return False, _(
+            "Within 30 minutes of its time a reservation is in preparation and cannot be deleted any more. "
+            "The emergency stop still stops what was not handed over."
+        )
+    return False, _("Only a reservation that has not started can be deleted.")
+
+
+def delete_reservation(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> None:
+    """RSV-2. Its decision rows stay and say so."""
+    with transaction.atomic():
+        deleted = SendJob.objects.filter(
+            pk=job.pk, state=JobState.RESERVED, scheduled_at__gt=now + LOCKED_BEFORE_START
+        ).update(state=JobState.DELETED, finished_at=now)
+        job.refresh_from_db()
+        if not deleted:
+            raise Refused("not_deletable", may_delete(job, now)[1])
+        job.deliveries.filter(state=DeliveryState.RESERVED).update(
+            state=DeliveryState.EXCLUDED, reason=Reason.RESERVATION_DELETED, decided_at=now
+        )
+        audit.record("job.delete", user=user, target=job, ip=ip)
+    count(job)
+
+
+# ---- the start ------------------------------------------------------------------------------------------------------
+
+
+def due(now: datetime) -> list[int]:
+    """Jobs whose time has come, and those whose start was cut off by a dying process."""
+    return list(
+        SendJob.objects.filter(
+            Q(state__in=WAITING) & (Q(scheduled_at=None) | Q(scheduled_at__lte=now))
+            | Q(state=JobState.RESOLVING)
+        )
+        .order_by("scheduled_at", "id")
+        .values_list("id", flat=True)
+    )
+
+
+def start_due(now: datetime) -> list[int]:
+    """The beat tick: marks what has entered its last 30 minutes, and hints the workers to run what is due."""
+    SendJob.objects.filter(state=JobState.RESERVED, scheduled_at__lte=now + LOCKED_BEFORE_START).update(
+        state=JobState.PREPARING
+    )
+    started = due(now)
+    for job_id in started:
+        hint("mail.tasks.run_job", job_id)
+    return started
+
+
+def run(job_id: int, *, now: datetime) -> bool:
+    """Starts a due job: its recipients are decided now (TGT-3, TGT-10), its template is taken now (RSV-1).
+
+    Safe to call at any time, any number of times, from anywhere; True when this call started it. The decision and
+    the change to "sending" are one transaction: a process that dies on the way leaves nothing, and the tick calls again.
+    """
+    taken = SendJob.objects.filter(
+        Q(scheduled_at=None) | Q(scheduled_at__lte=now), pk=job_id, state__in=WAITING
+    ).update(state=JobState.RESOLVING, started_at=now)
+    if not taken and not SendJob.objects.filter(pk=job_id, state=JobState.RESOLVING).exists():
+        return False
+    with transaction.atomic():
+        job = (
+            SendJob.objects.select_for_update(of=("self",), skip_locked=True)
+            .select_related("template")
+            .filter(pk=job_id, state=JobState.RESOLVING)
+            .first()
+        )
+        if job is None:  # another process is at it, or somebody stopped it
+            return False
+        if halted := next(
+            (problem for problem in problems(job, now=now) if problem.severity == "error"), None
+        ):
+            _halt(job, halted.text)
+            return False
+        assert job.template is not None
+        job.started_at = now
+        job.purpose = job.template.purpose
+        job.snapshot = take_snapshot(job.template)
+        try:
+            with transaction.atomic():
+                if job.rule == RecipientRule.BY_USER:
+                    release_reserved(job, now=now)
+                else:
+                    plan = plan_of(job)
+                    resolve(job, plan, now=now)
+                    job.skip_duplicates = plan.skip_duplicates
+                    job.decided_at = now
+        except ValidationError as error:  # the condition names something that is gone
+            _halt(job, " ".join(error.messages))
+            return False
+        job.state = JobState.SENDING
+        job.halt_reason = ""
+        job.save(
+            update_fields=[
+                "state",
+                "started_at",
+                "purpose",
+                "snapshot",
+                "skip_duplicates",
+                "decided_at",
+                "halt_reason",
+            ]
+        )
+        transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
+    count(job)
+    finish_if_empty(job.pk, now=now)
+    return True
+
+
+def _halt(job: SendJob, reason: str) -> None:
+    job.state = JobState.HALTED
+    job.halt_reason = reason
+    job.save(update_fields=["state", "halt_reason"])
+    audit.record("job.halt", user=None, target=job, detail={"reason": reason})
+
+
+# ---- while it runs --------------------------------------------------------------------------------------------------
+
+
+def pause(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> None:
+    """RSV-3: nothing more is handed over until 再開; nothing is lost or repeated."""
+    _change_state(
+        job, (JobState.SENDING,), JobState.PAUSED, _("Only a mailing that is being sent can be paused.")
+    )
+    audit.record("job.pause", user=user, target=job, ip=ip)
+
+
+def resume(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> None:
+    """RSV-3. A halted job is checked again from where it stood."""
+    job.refresh_from_db()
+    to = JobState.SENDING if job.state == JobState.PAUSED or job.snapshot_id else JobState.PREPARING
+    _change_state(
+        job, (JobState.PAUSED, JobState.HALTED), to, _("Only a paused or halted mailing can be resumed.")
+    )
+    audit.record("job.resume", user=user, target=job, ip=ip)
+    transaction.on_commit(
+        lambda: hint("mail.tasks.deliver_job" if to == JobState.SENDING else "mail.tasks.run_job", job.pk)
+    )
+
+
+def stop(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> int:
+    """RSV-3 「緊急停止」: whatever was not handed over yet is not sent. Returns how many mails that were.
+
+    Mails in a worker's hands are refused at the intent (mail/delivery/intent.py) and recorded there.
+    """
+    with transaction.atomic():
+        _change_state(
+            job, (*WAITING, *RUNNING, JobState.PAUSED, JobState.HALTED), JobState.STOPPED,
+            _("This mailing is over; there is nothing left to stop."), finished_at=now,
+        )  # fmt: skip
+        stopped = settle_stopped(now=now, job_id=job.pk)
+        audit.record("job.stop", user=user, target=job, detail={"not_sent": stopped}, ip=ip)
+    count(job)
+    return stopped
+
+
+def settle_stopped(*, now: datetime, job_id: int | None = None) -> int:
+    """Mails of stopped jobs that wait (or came back from a dead worker) end as 除外. Returns how many."""
+    waiting = Delivery.objects.filter(
+        state__in=(*CLAIMABLE, DeliveryState.RESERVED), job__state=JobState.STOPPED
+    )
+    if job_id is not None:
+        waiting = waiting.filter(job_id=job_id)
+    return waiting.update(state=DeliveryState.EXCLUDED, reason=Reason.STOPPED, decided_at=now, next_at=None)
+
+
+def finish_if_empty(job_id: int, *, now: datetime) -> bool:
+    """sending → done as soon as no delivery of the job is open any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE mail_sendjob SET state = 'done', finished_at = %(now)s
+            WHERE id = %(job)s AND state = 'sending' AND NOT EXISTS (
+                SELECT FROM mail_delivery WHERE job_id = %(job)s
+                AND state IN ('queued', 'deferred', 'claimed', 'handing_over'))
+            """,
+            {"job": job_id, "now": now},
+        )
+        finished = bool(cursor.rowcount)
+    if finished:
+        count(SendJob.objects.get(pk=job_id))
+    return finished
+
+
+# ---- numbers --------------------------------------------------------------------------------------------------------
+
+
+def count(job: SendJob) -> JobCounts:
+    """TGT-9, TGT-12: counted from the rows, one query; kept on the job for the lists."""
+    by_state: dict[str, int] = {}
+    by_reason: dict[str, int] = {}
+    rows = Delivery.objects.filter(job=job).order_by().values_list("state", "reason").annotate(n=Count("id"))
+    for state, reason, number in rows:
+        by_state[state] = by_state.get(state, 0) + number
+        if reason:
+            by_reason[reason] = by_reason.get(reason, 0) + number
+    counts = JobCounts(
+        in_scope=sum(by_state.values()),
+        addressed=sum(by_state.values()) - sum(by_reason.get(reason, 0) for reason in DECIDED_AT_START),
+        by_state=by_state,
+        by_reason=by_reason,
+    )
+    stored = {
+        "in_scope": counts.in_scope,
+        "addressed": counts.addressed,
+        "state": by_state,
+        "reason": by_reason,
+    }
+    if job.counts != stored:
+        SendJob.objects.filter(pk=job.pk).update(counts=stored)
+        job.counts = stored
+    return counts
+
+
+def stored_counts(job: SendJob) -> JobCounts:
+    """The numbers as last counted, without a query: for lists."""
+    stored = job.counts or {}
+    return JobCounts(
+        stored.get("in_scope", 0),
+        stored.get("addressed", 0),
+        stored.get("state", {}),
+        stored.get("reason", {}),
+    )
+
+
+# ---- helpers --------------------------------------------------------------------------------------------------------
+
+
+def _locked(job: SendJob, states: tuple[JobState, ...], code: str, message: str) -> None:
+    """Locks the row and refreshes `job`; Refused when it is in another state."""
+    if not SendJob.objects.select_for_update().filter(pk=job.pk, state__in=states).exists():
+        raise Refused(code, message)
+    job.refresh_from_db()
+
+
+def _change_state(
+    job: SendJob, states: Iterable[JobState], to: JobState, message: str, **values: Any
+) -> None:
+    if not SendJob.objects.filter(pk=job.pk, state__in=list(states)).update(state=to, **values):
+        raise Refused("wrong_state", message)
+    job.refresh_from_db()
