@@ -7,8 +7,8 @@ from pathlib import Path
 os.environ.setdefault("SMP_DEVELOPMENT", "1")
 os.environ.setdefault("SMP_DATA", str(Path(__file__).resolve().parent.parent / ".data" / "test"))
 
-from smp.embedded import start_missing_servers  # noqa: E402
-from smp.translations import compile_if_needed  # noqa: E402
+from smp.embedded import start_missing_servers
+from smp.translations import compile_if_needed
 
 start_missing_servers()
 compile_if_needed()

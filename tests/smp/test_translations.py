@@ -103,11 +103,12 @@ def test_each_kind_of_problem_is_named_with_its_place(project, old, new, complai
 
 
 def test_two_parts_may_not_contradict_each_other(project):
-    part(project, '\nmsgid "Don\'t stop"\nmsgstr "続ける"\n')
+    header = 'msgid ""\nmsgstr "Language: ja\\n"\n\n'
+    part(project, header + 'msgid "Don\'t stop"\nmsgstr "続ける"\n')
     assert translations.find_problems(project) == [
-        'locale/ja/other.po:2: also in mail.po with another text: "Don\'t stop"'
+        'locale/ja/other.po:4: also in mail.po with another text: "Don\'t stop"'
     ]
-    part(project, 'msgid "Don\'t stop"\nmsgstr "止めない"\n')
+    part(project, header + 'msgid "Don\'t stop"\nmsgstr "止めない"\n')
     assert translations.find_problems(project) == []
 
 
