@@ -45,11 +45,17 @@ def closure(requirements: list[str]) -> dict[str, str]:
 
 def write(path: Path, command: str, packages: dict[str, str]) -> None:
     lines = [f"{name}=={version}" for name, version in sorted(packages.items())]
-    path.write_text("\n".join([f"# {command} Written by `make lock` from pyproject.toml.", *lines, ""]), encoding="utf-8")
+    path.write_text(
+        "\n".join([f"# {command} Written by `make lock` from pyproject.toml.", *lines, ""]), encoding="utf-8"
+    )
     print(f"{path.name}: {len(lines)} packages")
 
 
 project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 extras = [text for group in project["optional-dependencies"].values() for text in group]
 write(PROJECT / "requirements.lock", "Production.", closure(project["dependencies"]))
-write(PROJECT / "requirements-dev.lock", "Production and every extra.", closure(project["dependencies"] + extras))
+write(
+    PROJECT / "requirements-dev.lock",
+    "Production and every extra.",
+    closure(project["dependencies"] + extras),
+)
