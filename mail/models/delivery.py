@@ -37,10 +37,18 @@ class DeliveryKind(models.TextChoices):
 class Delivery(models.Model):
     """One mail to one lead, and at the same time the decision row of TGT-12: one for every lead in scope."""
 
-    job = models.ForeignKey(SendJob, null=True, on_delete=models.PROTECT, related_name="deliveries")
-    lead = models.ForeignKey(Lead, null=True, on_delete=models.PROTECT, related_name="deliveries")
+    # Without foreign key constraints in the database: their triggers cost 3 of 5 seconds for 200,000 rows, and the rows
+    # are made by one statement out of these very tables. Leads, jobs and templates are never really deleted.
+    job = models.ForeignKey(
+        SendJob, null=True, on_delete=models.PROTECT, related_name="deliveries", db_constraint=False, db_index=False
+    )
+    lead = models.ForeignKey(
+        Lead, null=True, on_delete=models.PROTECT, related_name="deliveries", db_constraint=False, db_index=False
+    )
     kind = models.CharField(max_length=10, choices=DeliveryKind, default=DeliveryKind.WIZARD)
-    template = models.ForeignKey(MailTemplate, null=True, on_delete=models.PROTECT, related_name="+")
+    template = models.ForeignKey(
+        MailTemplate, null=True, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     state = models.CharField(max_length=12, choices=DeliveryState)
     # ---- the decision and the rule's values at that moment (TGT-12)
     reason = models.CharField(max_length=24, choices=Reason, blank=True, default="")
@@ -58,7 +66,9 @@ class Delivery(models.Model):
     first_attempt_at = models.DateTimeField(null=True)
     token = models.BigIntegerField(null=True)  # the fence: of the claim that holds the row
     lease_until = models.DateTimeField(null=True)
-    snapshot = models.ForeignKey(TemplateSnapshot, null=True, on_delete=models.PROTECT)
+    snapshot = models.ForeignKey(
+        TemplateSnapshot, null=True, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
     merge_values = models.JSONField(null=True)  # RSV-4: with the snapshot and sent_at, the mail can be made again
     subject = models.CharField(max_length=1000, blank=True, default="")  # as sent
     sent_at = models.DateTimeField(null=True)  # of the intent, just before the final dot
@@ -80,6 +90,7 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["job", "state", "reason"], name="delivery_counts"),
             models.Index(fields=["lead", "-id"], name="delivery_lead"),
+            models.Index(fields=["template", "lead"], name="delivery_template"),  # EXC-2: already sent
             # the working set: tiny beside the ledger
             models.Index(fields=["job", "next_at"], condition=Q(state__in=["queued", "deferred"]), name="delivery_due"),
             models.Index(fields=["lease_until"], condition=Q(state__in=["claimed", "handing_over"]), name="delivery_leased"),

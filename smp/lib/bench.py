@@ -57,7 +57,7 @@ def _use(wrapper: Any, name: str) -> None:
 
 def _outside_of_transactions(sql: str) -> None:
     """CREATE and DROP DATABASE on a connection of their own: they cannot run inside a transaction."""
-    wrapper: BaseDatabaseWrapper = connections["default"].copy("bench")
+    wrapper: BaseDatabaseWrapper = connections["default"].copy()
     try:
         wrapper.set_autocommit(True)
         with wrapper.cursor() as cursor:
