@@ -1,5 +1,21 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class LeadsConfig(AppConfig):
     name = "leads"
+
+    def ready(self) -> None:
+        from settings.system_settings import Setting, register_setting
+
+        register_setting(
+            Setting(
+                "failures_until_invalid",
+                _("Failed deliveries in a row until an address counts as invalid"),
+                int,
+                3,
+                help=_("The valid flag of the e-mail address goes off when this many deliveries have failed in a row."),
+                minimum=1,
+                maximum=20,
+            )
+        )

@@ -1,0 +1,92 @@
+"""Consent (OPT-1, OPT-2, OPT-10): who opted out, who wants mail, and the evidence for both.
+
+配信停止 is set by the recipient's own act alone; nothing here lifts it, and no administrator can set or lift it.
+"""
+
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from leads.models import ConsentRecord, DmPermission, Lead
+from settings import audit
+from settings.models import User
+
+# By an administrator's hand these stand for the recipient's own act, so they are no evidence for set_dm_permission.
+OWN_ACTS = frozenset(
+    {ConsentRecord.Evidence.OPT_OUT_FORM, ConsentRecord.Evidence.ONE_CLICK, ConsentRecord.Evidence.COMPLAINT}
+)
+UNSUBSCRIBED_REFUSAL = _(
+    "This person has unsubscribed. Only they themselves can ask for mail again, so DM permission stays “not wanted”."
+)
+
+
+def unsubscribe(lead: Lead, *, evidence: str, source: str = "", ip: str | None = None, now: datetime) -> bool:
+    """OPT-1: sets 配信停止 and DM許可 希望しない in one statement. False (and nothing written) if it was set before:
+    the first time stays. However often and however many at once, there is one record."""
+    with transaction.atomic():
+        changed = Lead.objects.filter(pk=lead.pk, unsubscribed_at=None).update(
+            unsubscribed_at=now, dm_permission=DmPermission.UNWANTED, updated_at=now
+        )
+        if changed:
+            old = lead.dm_permission
+            lead.unsubscribed_at, lead.dm_permission, lead.updated_at = now, DmPermission.UNWANTED, now
+            add_record(lead, ConsentRecord.Change.UNSUBSCRIBED, evidence=evidence, source=source, ip=ip, now=now)
+            changes: dict[str, list[str | None]] = {"unsubscribed_at": [None, now.isoformat()]}
+            if old != DmPermission.UNWANTED:
+                changes["dm_permission"] = [old, DmPermission.UNWANTED.value]
+            detail = {"at": now.isoformat(), "evidence": evidence, "source": source, "changes": changes}
+            audit.record("lead.unsubscribe", user=None, target=lead, detail=detail, ip=ip)
+    return bool(changed)
+
+
+def set_dm_permission(
+    lead: Lead,
+    permission: str,
+    *,
+    evidence: str,
+    source: str = "",
+    user: User | None = None,
+    ip: str | None = None,
+    now: datetime,
+) -> bool:
+    """OPT-2: sets DM許可, never 配信停止. False if it was so already. ValidationError for 希望する of somebody who has
+    unsubscribed: looked at in the UPDATE itself, because they may do so at this moment."""
+    if permission not in DmPermission.values:
+        raise ValidationError(_("DM permission must be “wanted” or “not wanted”."))
+    if evidence in OWN_ACTS:
+        raise ValueError(f"{evidence} is evidence for unsubscribing only")
+    with transaction.atomic():
+        rows = Lead.objects.filter(pk=lead.pk).exclude(dm_permission=permission)
+        if permission == DmPermission.WANTED:
+            rows = rows.filter(unsubscribed_at=None)
+        changed = rows.update(dm_permission=permission, updated_at=now)
+        if changed:
+            old, lead.dm_permission, lead.updated_at = lead.dm_permission, permission, now
+            add_record(lead, change_for(permission), evidence=evidence, source=source, user=user, ip=ip, now=now)
+            detail = {"at": now.isoformat(), "evidence": evidence, "source": source, "changes": {"dm_permission": [old, permission]}}
+            audit.record("lead.dm_permission", user=user, target=lead, detail=detail, ip=ip)
+        elif permission == DmPermission.WANTED and Lead.objects.filter(pk=lead.pk).exclude(unsubscribed_at=None).exists():
+            raise ValidationError(UNSUBSCRIBED_REFUSAL, code="unsubscribed")
+    return bool(changed)
+
+
+def change_for(permission: str) -> ConsentRecord.Change:
+    return ConsentRecord.Change.GRANTED if permission == DmPermission.WANTED else ConsentRecord.Change.REFUSED
+
+
+def add_record(
+    lead: Lead,
+    change: str,
+    *,
+    evidence: str,
+    source: str = "",
+    user: User | None = None,
+    ip: str | None = None,
+    now: datetime,
+) -> ConsentRecord:
+    """OPT-10: one line of evidence, kept for good."""
+    return ConsentRecord.objects.create(
+        lead=lead, at=now, change=change, evidence=evidence, source=source[:300], user=user, ip=ip
+    )
