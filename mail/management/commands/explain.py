@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from leads.address import normalise_email
 
+from leads.address import normalise_email
 from leads.models import Lead
 from mail.models import SendJob
 from mail.recipients.explain import explain
