@@ -1,0 +1,34 @@
+"""Condition → one QuerySet of leads: one SQL statement, no joins, usable as a CTE by mail/recipients."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+
+from leads.models import Lead, LeadQuerySet
+from leads.search.condition import Condition, read_condition
+from leads.search.expression import And, Block, Node, Not
+
+
+def leads_matching(condition: Any, *, now: datetime) -> LeadQuerySet:
+    """The existing leads that match, each once, unordered. `now` is what relative dates count from.
+
+    ValidationError when the condition is wrong or names an item that is gone: better no mail than a wrong one.
+    `.values("id").query.sql_with_params()` never raises for the result.
+    """
+    read = read_condition(condition)
+    leads = Lead.objects.existing()
+    return leads if read.tree is None else leads.filter(_compile(read.tree, read, now))
+
+
+def _compile(node: Node, condition: Condition, now: datetime) -> Q:
+    if isinstance(node, Block):
+        block = condition.blocks[node.number - 1]
+        return block.item.q(block.operator, block.values, now)
+    if isinstance(node, Not):
+        return ~_compile(node.inner, condition, now)
+    parts = [_compile(part, condition, now) for part in node.parts]
+    q = parts[0]
+    for part in parts[1:]:
+        q = q & part if isinstance(node, And) else q | part
+    return q
