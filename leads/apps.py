@@ -6,6 +6,7 @@ class LeadsConfig(AppConfig):
     name = "leads"
 
     def ready(self) -> None:
+        from leads.search.items import register_lead_items
         from settings.system_settings import Setting, register_setting
 
         register_setting(
@@ -19,3 +20,4 @@ class LeadsConfig(AppConfig):
                 maximum=20,
             )
         )
+        register_lead_items()

@@ -139,9 +139,7 @@ def _read_block(block: Any, items: dict[str, Item]) -> CleanBlock:
 
 def _read_values(item: Item, operator: str, values: list[Any]) -> list[str]:
     least, most = ARITY[operator]
-    texts = list(dict.fromkeys(text for value in values if (text := _text(value)))) if most > 2 else [
-        text for value in values if (text := _text(value))
-    ]
+    texts = [text for value in values if (text := _text(value))]
     if most == 0:
         return []  # a form may leave old values behind
     if len(texts) < least:
@@ -158,6 +156,8 @@ def _read_values(item: Item, operator: str, values: list[Any]) -> list[str]:
     if operator in IN_DAYS:
         return [_days(item.label, text) for text in texts]
     clean = [_value(item, text) for text in texts]
+    if most > 2:
+        clean = list(dict.fromkeys(clean))
     if operator == "between" and _sorts_after(item.type, clean):
         raise ValidationError(_("“%(item)s”: the first value is greater than the second.") % {"item": item.label}, code="reversed")
     return clean
@@ -174,9 +174,9 @@ def _read_record(item: Item, values: list[Any]) -> dict[str, list[str]]:
             raise ValidationError(_("“%(item)s” has no part “%(part)s”.") % {"item": item.label, "part": _shown(key)}, code="unknown_part")
         if not isinstance(given, list) or len(given) > MAX_VALUES:
             raise ValidationError(_("“%(item)s”: the values of “%(part)s” must be a list.") % {"item": item.label, "part": part.label}, code="values")
-        texts = list(dict.fromkeys(text for value in given if (text := _text(value))))
+        texts = [text for value in given if (text := _text(value))]
         if texts:
-            record[key] = [_value(part, text) for text in texts]
+            record[key] = list(dict.fromkeys(_value(part, text) for text in texts))
     if not record:
         raise ValidationError(_("“%(item)s”: fill in at least one part.") % {"item": item.label}, code="value_missing")
     return record
@@ -199,7 +199,7 @@ def _text(value: Any) -> str:
 
 def _value(item: Item | Part, text: str) -> str:
     if item.type == ItemType.NUMBER:
-        return _number(item.label, text, whole=getattr(item, "integer", False))
+        return _number(item.label, text, whole=getattr(item, "integer", True))
     if item.type in {ItemType.DATE, ItemType.DATETIME}:
         return _moment(item.label, text, with_time=item.type == ItemType.DATETIME)
     if item.reference:
@@ -207,11 +207,11 @@ def _value(item: Item | Part, text: str) -> str:
         if not re.fullmatch(r"[0-9]{1,18}", number):
             raise ValidationError(_("“%(item)s”: “%(value)s” is not an ID.") % {"item": item.label, "value": _shown(text)}, code="not_an_id")
         return str(int(number))
-    if getattr(item, "closed", True) and item.type in {ItemType.CHOICE, ItemType.BOOL}:
-        if text not in {key for key, _label in item.choices()}:
-            raise ValidationError(
-                _("“%(item)s”: “%(value)s” is not one of the choices.") % {"item": item.label, "value": _shown(text)}, code="unknown_choice"
-            )
+    enumerated = getattr(item, "closed", True) and item.type in {ItemType.CHOICE, ItemType.BOOL}
+    if enumerated and text not in {key for key, _label in item.choices()}:
+        raise ValidationError(
+            _("“%(item)s”: “%(value)s” is not one of the choices.") % {"item": item.label, "value": _shown(text)}, code="unknown_choice"
+        )
     return text
 
 
