@@ -2,7 +2,11 @@
 
 from collections.abc import Callable
 
+from typing import Any
+
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 
@@ -21,3 +25,21 @@ class UserLanguageMiddleware:
             response = self.get_response(request)
             response.headers.setdefault("Content-Language", language)
             return response
+
+
+def remember_language(request: HttpRequest, response: HttpResponse, language: str) -> bool:
+    """For this session and this browser. False when it is none of ours."""
+    if language not in dict(settings.LANGUAGES):
+        return False
+    request.session[SESSION_KEY] = language
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME, language, max_age=365 * 86400, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE
+    )
+    return True
+
+
+@receiver(user_logged_in, dispatch_uid="settings.language.use_own_language")
+def use_own_language(request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
+    """From the login on, the user's own language counts."""
+    if request is not None and getattr(request, "session", None) is not None:
+        request.session[SESSION_KEY] = user.language

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from smp.lib.navigation import PAGES, TABS, Page
+from smp.lib.navigation import NOTICES, TABS, Page, visible_pages
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     match = request.resolver_match
     if user is None or not user.is_authenticated or match is None:
         return {"tabs": [], "menu": []}
-    pages = [page for page in PAGES if page.level == "may_view" or getattr(user, page.level)]
+    pages = visible_pages(user)
     here = match.view_name
     current = next((page for page in pages if here == page.url_name or here in page.url_names), None)
     tabs = []
@@ -21,18 +21,22 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         first = next((page for page in pages if page.tab == tab.key), None)
         if first:
             tabs.append({"label": tab.label, "url": reverse(first.url_name), "current": current is not None and current.tab == tab.key})
-    return {"tabs": tabs, "menu": _menu(pages, current), "current_page": current}
+    return {
+        "tabs": tabs,
+        "menu": _menu(pages, current),
+        "current_page": current,
+        "current_tab": TABS.get(current.tab) if current else None,
+        "notices": [text for notice in NOTICES.get(current.tab, []) if (text := notice())] if current else [],
+    }
 
 
 def _menu(pages: list[Page], current: Page | None) -> list[dict[str, Any]]:
+    """The pages of the current tab under their group's heading, groups in the order they first appear."""
     if current is None:
         return []
-    groups: list[dict[str, Any]] = []
+    groups: dict[str, dict[str, Any]] = {}
     for page in pages:
-        if page.tab != current.tab:
-            continue
-        entry = {"label": page.label, "url": reverse(page.url_name), "current": page is current}
-        if not groups or str(groups[-1]["label"]) != str(page.group):
-            groups.append({"label": page.group, "pages": []})
-        groups[-1]["pages"].append(entry)
-    return groups
+        if page.tab == current.tab:
+            group = groups.setdefault(str(page.group), {"label": page.group, "pages": []})
+            group["pages"].append({"label": page.label, "url": reverse(page.url_name), "current": page is current})
+    return list(groups.values())

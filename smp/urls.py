@@ -13,3 +13,8 @@ urlpatterns = [
     path("", include("mail.public_urls")),
     path("", include("settings.account_urls")),
 ]
+
+handler400 = "smp.error_pages.bad_request"
+handler403 = "smp.error_pages.forbidden"
+handler404 = "smp.error_pages.not_found"
+handler500 = "smp.error_pages.server_error"
