@@ -5,7 +5,7 @@ over or outcome unknown; neither failures nor exclusions nor reservations.
 A lead has many mails: `is_not` = has some other one; "has none" = NOT of `is` (the manual's 「一致しない」 and NOT).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -79,7 +79,7 @@ def _result_q(operator: str, values: list[dict[str, list[str]]], now: datetime) 
     return Q(Exists(_mails().filter(wanted) if operator == "is" else _mails().exclude(wanted)))
 
 
-def _template_label(row: dict[str, Any]) -> str:
+def _template_label(row: Mapping[str, Any]) -> str:
     return f"{row['name']} (#{row['pk']})"
 
 
@@ -93,7 +93,7 @@ def template_labels(values: Sequence[str]) -> dict[str, Text]:
     return {str(row["pk"]): _template_label(row) for row in rows}
 
 
-def _job_label(row: dict[str, Any]) -> str:
+def _job_label(row: Mapping[str, Any]) -> str:
     at = row["started_at"] or row["scheduled_at"] or row["created_at"]
     return f"{date_format(timezone.localtime(at), 'Y-m-d H:i')} {row['template__name'] or ''} (#{row['pk']})"
 

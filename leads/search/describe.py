@@ -149,7 +149,7 @@ def _block_sentence(block: Any, items: dict[str, Item], names: Names) -> str:
     if item is None or not isinstance(key, str):
         return _("(an item that does not exist any more: %(item)s)") % {"item": str(key)[:40]}
     operator, values = block.get("operator"), block.get("values")
-    if not isinstance(operator, str) or operator not in _SENTENCES:
+    if not isinstance(operator, str) or operator not in item.allowed():
         return _("(unreadable condition on “%(item)s”)") % {"item": item.label}
     if item.type == ItemType.RECORD:
         record = _record(values)
