@@ -1,0 +1,1 @@
+def describe_code(code): return str(code)
