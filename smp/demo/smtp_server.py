@@ -1,0 +1,220 @@
+"""A real SMTP server that keeps every mail as it came: the demo's inbox, and the sink of the tests.
+
+A mail is on disk (file and folder fsynced) before its 250 goes out, so a file is the proof of an acceptance
+and a 250 without a file cannot happen, whoever is killed. What it refuses is up to its `Rules`.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+MAX_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ReceivedMail:
+    """One accepted mail: the envelope, and the bytes between DATA and the final dot."""
+
+    id: str
+    received_at: datetime
+    peer: str
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+
+
+class MailFolder:
+    """Files `<id>.mail`: one line of JSON (the envelope), then the mail's bytes. Ids sort by time of arrival."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._counter = itertools.count()
+
+    def keep(self, *, sender: str, recipients: list[str], raw: bytes, peer: str) -> ReceivedMail:
+        """Returns when the mail would survive a power cut."""
+        mail_id = f"{time.time_ns():020d}-{os.getpid()}-{next(self._counter)}"
+        envelope = {"sender": sender, "recipients": recipients, "peer": peer, "received_at": datetime.now(UTC).isoformat()}
+        temporary = self.folder / f"{mail_id}.tmp"
+        with temporary.open("wb") as file:
+            file.write(json.dumps(envelope).encode() + b"\n" + raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self._path(mail_id))
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return self.read(mail_id)
+
+    def ids(self) -> list[str]:
+        """Oldest first."""
+        return sorted(path.stem for path in self.folder.glob("*.mail"))
+
+    def read(self, mail_id: str) -> ReceivedMail:
+        """FileNotFoundError when there is no such mail."""
+        if not mail_id.replace("-", "").isdigit():
+            raise FileNotFoundError(mail_id)
+        head, _, raw = self._path(mail_id).read_bytes().partition(b"\n")
+        envelope = json.loads(head)
+        return ReceivedMail(
+            id=mail_id,
+            received_at=datetime.fromisoformat(envelope["received_at"]),
+            peer=envelope["peer"],
+            sender=envelope["sender"],
+            recipients=tuple(envelope["recipients"]),
+            raw=raw,
+        )
+
+    def mails(self) -> Iterator[ReceivedMail]:
+        """Oldest first."""
+        return (self.read(mail_id) for mail_id in self.ids())
+
+    def _path(self, mail_id: str) -> Path:
+        return self.folder / f"{mail_id}.mail"
+
+
+class Rules:
+    """What the server answers. Each answer is an SMTP reply line; None goes on as usual. Subclass to misbehave."""
+
+    def sender(self, address: str) -> str | None:
+        return None
+
+    def recipient(self, address: str) -> str | None:
+        return None
+
+    async def data(self, sender: str, recipients: list[str], raw: bytes) -> str | None:
+        """Before the mail is kept: an answer here means that it is not."""
+        return None
+
+    async def kept(self, mail: ReceivedMail) -> str | None:
+        """After the mail is kept and before the 250: an answer here is given instead of it."""
+        return None
+
+
+class Handler:
+    """aiosmtpd's hooks. A closed connection instead of an answer: raise ConnectionAbortedError in a rule."""
+
+    def __init__(self, folder: MailFolder, rules: Rules) -> None:
+        self.folder = folder
+        self.rules = rules
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
+    ) -> str:
+        if answer := self.rules.sender(address):
+            return answer
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 2.1.0 OK"
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
+    ) -> str:
+        if answer := self.rules.recipient(address):
+            return answer
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(rcpt_options)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        sender, recipients = envelope.mail_from or "", list(envelope.rcpt_tos)
+        raw = envelope.original_content or b""
+        try:
+            if answer := await self.rules.data(sender, recipients, raw):
+                return answer
+            mail = self.folder.keep(sender=sender, recipients=recipients, raw=raw, peer=str(session.peer))
+            return await self.rules.kept(mail) or f"250 2.0.0 OK kept as {mail.id}"
+        except ConnectionAbortedError:
+            if server.transport:
+                server.transport.abort()
+            return "421 4.3.0 Connection lost"
+
+
+class SmtpServer:
+    """Listens on host:port (0 = any free port, then `port` says which), in a thread or for ever.
+
+    with SmtpServer(folder) as server:
+        … server.address … list(server.folder.mails())
+    """
+
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1", port: int = 0, rules: Rules | None = None) -> None:
+        self.folder = MailFolder(folder)
+        self.host, self.port = host, port
+        self.rules = rules or Rules()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def _protocol(self) -> SMTP:
+        return SMTP(
+            Handler(self.folder, self.rules),
+            hostname="inbox.example",
+            ident="SMP demo inbox",
+            data_size_limit=MAX_BYTES,
+            enable_SMTPUTF8=True,
+            loop=asyncio.get_running_loop(),
+        )
+
+    async def listen(self) -> asyncio.Server:
+        """OSError when the port is taken."""
+        server = await asyncio.get_running_loop().create_server(self._protocol, self.host, self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def serve_forever(self) -> None:
+        async with await self.listen() as server:
+            await server.serve_forever()
+
+    def start(self) -> None:
+        """In a thread of its own; returns when the port answers."""
+        ready = threading.Event()
+        failure: list[BaseException] = []
+
+        async def run() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            try:
+                server = await self.listen()
+            except OSError as error:
+                failure.append(error)
+                ready.set()
+                return
+            ready.set()
+            await self._stop.wait()
+            server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+        self._thread.start()
+        ready.wait()
+        if failure:
+            raise failure[0]
+
+    def stop(self) -> None:
+        if self._loop and self._thread and self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop ended by itself in between
+                self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+
+    def __enter__(self) -> "SmtpServer":
+        self.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stop()
