@@ -1,5 +1,6 @@
 """Every URL of the product: each app brings its own."""
 
+from django.conf import settings
 from django.urls import include, path
 
 from smp import home
@@ -13,6 +14,9 @@ urlpatterns = [
     path("", include("mail.public_urls")),
     path("", include("settings.account_urls")),
 ]
+
+if settings.DEMO_INBOX_FOLDER:
+    urlpatterns.append(path("inbox/", include("smp.demo.urls")))
 
 handler400 = "smp.error_pages.bad_request"
 handler403 = "smp.error_pages.forbidden"

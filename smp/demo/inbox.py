@@ -1,8 +1,8 @@
 """The demo inbox: which domains it plays tricks for, and mails made readable for its pages (views.py).
 
-    @unknown.example   no such mailbox: 550 5.1.1 at RCPT
-    @full.example      mailbox full: 452 4.2.2 at RCPT, so the mail is tried again later
-    @later.example     accepted, then a delivery report (RFC 3464) to the envelope sender a few seconds later
+@unknown.example   no such mailbox: 550 5.1.1 at RCPT
+@full.example      mailbox full: 452 4.2.2 at RCPT, so the mail is tried again later
+@later.example     accepted, then a delivery report (RFC 3464) to the envelope sender a few seconds later
 """
 
 import asyncio
@@ -12,11 +12,11 @@ import re
 import smtplib
 from dataclasses import dataclass
 from datetime import datetime
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
-from email.message import EmailMessage, Message
-from email.utils import format_datetime, make_msgid
+from email.message import Message
+from email.utils import format_datetime
 from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -62,7 +62,7 @@ class InboxRules(Rules):
         return None
 
     async def _report_later(self, mail: ReceivedMail, recipient: str) -> None:
-        report = delivery_report(mail, recipient, now=timezone.now()).as_bytes(policy=policy.SMTP)
+        report = delivery_report(mail, recipient, now=timezone.now())
         for attempt in range(REPORT_ATTEMPTS):
             await asyncio.sleep(self.report_delay * (attempt + 1))
             try:
@@ -79,34 +79,46 @@ def send_report(intake: str, recipient: str, report: bytes) -> None:
         connection.sendmail("", [recipient], report)
 
 
-def delivery_report(mail: ReceivedMail, recipient: str, *, now: datetime) -> EmailMessage:
+def delivery_report(mail: ReceivedMail, recipient: str, *, now: datetime) -> bytes:
     """A multipart/report as common servers write it: a text for people, the status, the original's headers."""
-    original = message_from_bytes(mail.raw, policy=policy.SMTP)
-    report = EmailMessage(policy=policy.SMTP)
-    report["From"] = "Mail Delivery System <mailer-daemon@later.example>"
-    report["To"] = mail.sender
-    report["Subject"] = "Undelivered Mail Returned to Sender"
-    report["Date"] = format_datetime(now)
-    report["Message-ID"] = make_msgid(domain="later.example")
-    report["Auto-Submitted"] = "auto-replied"
-    text = EmailMessage(policy=policy.SMTP)
-    text.set_content(
-        f"This is the mail system at host later.example.\n\nYour message could not be delivered:\n\n"
-        f"<{recipient}>: 550 5.1.1 User unknown (moved to another company)\n"
-    )
-    status = EmailMessage(policy=policy.SMTP)
-    status["Content-Type"] = "message/delivery-status"
-    status.set_payload(
-        f"Reporting-MTA: dns; later.example\r\nArrival-Date: {format_datetime(mail.received_at)}\r\n\r\n"
-        f"Final-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: 5.1.1\r\n"
-        "Diagnostic-Code: smtp; 550 5.1.1 User unknown (moved to another company)\r\n"
-    )
-    headers = EmailMessage(policy=policy.SMTP)
-    headers["Content-Type"] = "text/rfc822-headers"
-    headers.set_payload("".join(f"{name}: {value}\r\n" for name, value in original.items() if value.isascii()))
-    report["Content-Type"] = 'multipart/report; report-type="delivery-status"'
-    report.set_payload([text, status, headers])
-    return report
+    boundary = f"report-{mail.id}"
+    headers = mail.raw.partition(b"\r\n\r\n")[0]
+    said = "550 5.1.1 User unknown (moved to another company)"
+    head = f"""From: Mail Delivery System <mailer-daemon@{BOUNCES_LATER}>
+To: {mail.sender}
+Subject: Undelivered Mail Returned to Sender
+Date: {format_datetime(now)}
+Message-ID: <{mail.id}@{BOUNCES_LATER}>
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="{boundary}"
+
+--{boundary}
+Content-Type: text/plain; charset=us-ascii
+
+This is the mail system at host {BOUNCES_LATER}.
+
+Your message could not be delivered:
+
+<{recipient}>: {said}
+
+--{boundary}
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; {BOUNCES_LATER}
+Arrival-Date: {format_datetime(mail.received_at)}
+
+Final-Recipient: rfc822; {recipient}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; {said}
+
+--{boundary}
+Content-Type: text/rfc822-headers
+
+"""
+    tail = f"\r\n\r\n--{boundary}--\r\n"
+    return head.replace("\n", "\r\n").encode() + headers + tail.encode()
 
 
 # ---- reading

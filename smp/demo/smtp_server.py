@@ -45,7 +45,12 @@ class MailFolder:
     def keep(self, *, sender: str, recipients: list[str], raw: bytes, peer: str) -> ReceivedMail:
         """Returns when the mail would survive a power cut."""
         mail_id = f"{time.time_ns():020d}-{os.getpid()}-{next(self._counter)}"
-        envelope = {"sender": sender, "recipients": recipients, "peer": peer, "received_at": datetime.now(UTC).isoformat()}
+        envelope = {
+            "sender": sender,
+            "recipients": recipients,
+            "peer": peer,
+            "received_at": datetime.now(UTC).isoformat(),
+        }
         temporary = self.folder / f"{mail_id}.tmp"
         with temporary.open("wb") as file:
             file.write(json.dumps(envelope).encode() + b"\n" + raw)
@@ -150,7 +155,9 @@ class SmtpServer:
         … server.address … list(server.folder.mails())
     """
 
-    def __init__(self, folder: Path, *, host: str = "127.0.0.1", port: int = 0, rules: Rules | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, host: str = "127.0.0.1", port: int = 0, rules: Rules | None = None
+    ) -> None:
         self.folder = MailFolder(folder)
         self.host, self.port = host, port
         self.rules = rules or Rules()

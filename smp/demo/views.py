@@ -17,9 +17,7 @@ from smp.demo import inbox as mails
 
 MAILS_PER_PAGE = 50
 # Somebody else's HTML: nothing is loaded, nothing runs, nothing is sent, wherever the page is opened.
-MAIL_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'self'; sandbox"
-)
+MAIL_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'self'; sandbox"
 
 
 def _folder() -> Path:
@@ -38,7 +36,7 @@ def _readable_or_404(mail_id: str) -> mails.Readable:
 def inbox(request: HttpRequest) -> HttpResponse:
     found = mails.newest_first(_folder(), request.GET.get("q", ""))
     page = Paginator(found, MAILS_PER_PAGE).get_page(request.GET.get("page"))
-    return render(request, "inbox/inbox.html", {"page": page, "tricks": mails.REFUSED, "later": mails.BOUNCES_LATER})
+    return render(request, "inbox/inbox.html", {"page_obj": page})
 
 
 @needs_view
@@ -72,7 +70,7 @@ def inbox_one_click(request: HttpRequest, mail_id: str) -> HttpResponse:
         messages.error(request, _("This mail has no one-click address of this system."))
         return redirect("inbox_mail", mail_id)
     try:
-        with urllib.request.urlopen(address, data=b"List-Unsubscribe=One-Click", timeout=20) as answer:  # noqa: S310
+        with urllib.request.urlopen(address, data=b"List-Unsubscribe=One-Click", timeout=20) as answer:
             status = answer.status
     except urllib.error.HTTPError as error:
         status = error.code
@@ -80,7 +78,9 @@ def inbox_one_click(request: HttpRequest, mail_id: str) -> HttpResponse:
         messages.error(request, _("The one-click address did not answer: %(error)s") % {"error": error})
         return redirect("inbox_mail", mail_id)
     if status == 200:
-        messages.success(request, _("The one-click address was called, as a mail service does. It answered 200."))
+        messages.success(
+            request, _("The one-click address was called, as a mail service does. It answered 200.")
+        )
     else:
         messages.error(request, _("The one-click address answered %(status)s.") % {"status": status})
     return redirect("inbox_mail", mail_id)

@@ -1,0 +1,224 @@
+"""Is the installation well? Each check answers with what it saw and, when something is wrong, what to do.
+
+Nothing here changes anything, and no check may take longer than a few seconds, whatever is broken.
+"""
+
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+
+import dns.exception
+import dns.resolver
+import redis
+from celery import current_app
+from django.conf import settings
+from django.core.cache import cache
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError
+
+TIMEOUT = 5.0  # seconds
+TICK_KEY = "smp:tick"  # in the cache: Unix time of the last tick (mail.tasks.tick writes it)
+TICK_TOO_OLD = 30.0  # seconds; the tick comes every two
+CLOCK_TOO_FAR = (
+    5.0  # seconds between this host and the database: leases and due times are compared across hosts
+)
+DISK_LOW = 2 * 1024**3
+OK, WARNING, WRONG = "ok", "warning", "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`text` is what was seen; `advice` what to do, empty when all is well."""
+
+    name: str
+    state: str  # ok, warning (works, but look at it), wrong
+    text: str
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """All checks. What cannot work without the database is left out when the database is away."""
+    findings = [check_database()]
+    if findings[0].state == OK:
+        findings += [check_migrations(), check_clock(now=time.time())]
+    findings.append(check_broker())
+    if findings[-1].state == OK:
+        findings += [check_workers(), check_tick(now=time.time())]
+    return [*findings, check_relay(), check_intake(), check_dns(), check_disk()]
+
+
+def check_database() -> Finding:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('server_version'), pg_size_pretty(pg_database_size(current_database()))"
+            )
+            version, size = cursor.fetchone() or ("?", "?")
+    except DatabaseError as error:
+        return Finding(
+            "database",
+            WRONG,
+            str(error).strip(),
+            _("Check DATABASE_URL, and that PostgreSQL runs and lets this host in."),
+        )
+    return Finding("database", OK, f"PostgreSQL {version}, {size}")
+
+
+def check_migrations() -> Finding:
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _backwards in plan[:5])
+        return Finding(
+            "migrations",
+            WRONG,
+            _("Not applied: %(names)s") % {"names": names},
+            _("Run manage.py migrate, then restart all processes."),
+        )
+    return Finding("migrations", OK, _("all applied"))
+
+
+def check_clock(*, now: float) -> Finding:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+        difference = now - float((cursor.fetchone() or (now,))[0])
+    text = _("%(seconds)s seconds from the database") % {"seconds": f"{difference:+.1f}"}
+    if abs(difference) > CLOCK_TOO_FAR:
+        return Finding(
+            "clock", WRONG, text, _("Let NTP (chrony, systemd-timesyncd) set the clocks of all hosts.")
+        )
+    return Finding("clock", OK, text)
+
+
+def check_broker() -> Finding:
+    try:
+        client = redis.Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT
+        )
+        memory = client.info("memory")
+        version = client.info("server")["redis_version"]
+    except (redis.RedisError, OSError) as error:
+        return Finding(
+            "broker",
+            WRONG,
+            str(error),
+            _("Check REDIS_URL, and that Redis runs. No mail is lost while it is away."),
+        )
+    policy = memory.get("maxmemory_policy", "")
+    if policy not in {"noeviction", ""}:
+        return Finding(
+            "broker",
+            WARNING,
+            f"Redis {version}, maxmemory-policy {policy}",
+            _("Set maxmemory-policy to noeviction: Redis may drop tasks."),
+        )
+    return Finding("broker", OK, f"Redis {version}, {memory.get('used_memory_human', '?')}")
+
+
+def check_workers() -> Finding:
+    try:
+        answers = current_app.control.ping(timeout=2.0)
+    except (OperationalError, redis.RedisError, OSError) as error:
+        return Finding(
+            "workers",
+            WRONG,
+            str(error),
+            _("Check REDIS_URL, and that Redis runs. No mail is lost while it is away."),
+        )
+    names = sorted(name for answer in answers for name in answer)
+    if not names:
+        return Finding(
+            "workers",
+            WRONG,
+            _("no worker answers"),
+            _("Start one: manage.py worker. Nothing is sent without."),
+        )
+    return Finding("workers", OK, ", ".join(names))
+
+
+def check_tick(*, now: float) -> Finding:
+    seen = cache.get(TICK_KEY)
+    if seen is None:
+        return Finding(
+            "beat",
+            WRONG,
+            _("no tick was ever seen"),
+            _("Start the clock: manage.py beat. Reservations do not start without."),
+        )
+    age = now - float(seen)
+    text = _("last tick %(seconds)s seconds ago") % {"seconds": f"{max(age, 0):.0f}"}
+    if age > TICK_TOO_OLD:
+        return Finding(
+            "beat", WRONG, text, _("Start the clock: manage.py beat. Reservations do not start without.")
+        )
+    return Finding("beat", OK, text)
+
+
+def check_relay() -> Finding:
+    return _smtp_answers(
+        "relay",
+        settings.RELAY,
+        _("Check SMP_RELAY, and that the mail server runs. Mails wait and are retried."),
+    )
+
+
+def check_intake() -> Finding:
+    host, _colon, port = settings.INTAKE_LISTEN.rpartition(":")
+    host = "127.0.0.1" if host in {"", "0.0.0.0", "*"} else host
+    return _smtp_answers(
+        "intake", f"{host}:{port}", _("Start it: manage.py intake. Bounces are not recorded without.")
+    )
+
+
+def _smtp_answers(name: str, address: str, advice: str) -> Finding:
+    host, _colon, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), TIMEOUT) as connection_:
+            connection_.settimeout(TIMEOUT)
+            greeting = connection_.recv(512).decode("ascii", "replace").strip()
+            connection_.sendall(b"QUIT\r\n")
+    except (OSError, ValueError) as error:
+        return Finding(name, WRONG, f"{address}: {error}", advice)
+    if not greeting.startswith("220"):
+        return Finding(name, WRONG, f"{address}: {greeting}", advice)
+    return Finding(name, OK, f"{address}: {greeting}")
+
+
+def check_dns() -> Finding:
+    resolver = _resolver()
+    if resolver is None:
+        return Finding("dns", WARNING, _("no resolver is configured"), _("Name one in /etc/resolv.conf."))
+    try:
+        resolver.resolve(settings.MAIL_DOMAIN, "MX", lifetime=TIMEOUT)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return Finding(
+            "dns", WARNING, _("%(domain)s has no MX record") % {"domain": settings.MAIL_DOMAIN},
+            _("Publish one that leads to the intake (docs/operating.md), or bounces cannot come back."),
+        )  # fmt: skip
+    except dns.exception.DNSException as error:
+        return Finding(
+            "dns",
+            WARNING,
+            str(error),
+            _("The resolver does not answer. All mail goes through the relay, so sending goes on."),
+        )
+    return Finding("dns", OK, _("%(domain)s has an MX record") % {"domain": settings.MAIL_DOMAIN})
+
+
+def _resolver() -> dns.resolver.Resolver | None:
+    try:
+        return dns.resolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        return None
+
+
+def check_disk() -> Finding:
+    usage = shutil.disk_usage(settings.BASE_DIR)
+    text = _("%(free)s GB free") % {"free": f"{usage.free / 1024**3:.1f}"}
+    if usage.free < DISK_LOW:
+        return Finding("disk", WRONG, text, _("Make room: PostgreSQL stops when its disk is full."))
+    return Finding("disk", OK, text)
