@@ -5,6 +5,7 @@ from typing import Any
 
 from leads.models import DmPermission
 from mail.models.send_job import RecipientRule, SendJob
+from mail.registered_settings import SKIP_DUPLICATES
 from settings.system_settings import get_setting
 
 
@@ -33,5 +34,5 @@ def plan_of(job: SendJob) -> Plan:
         lead_ids=tuple(job.ticked.order_by("lead_id").values_list("lead_id", flat=True)) if by_user else (),
         dm_permissions=tuple(job.dm_permissions),
         include_sent=job.include_sent,
-        skip_duplicates=bool(get_setting("skip_duplicate_addresses")),
+        skip_duplicates=bool(get_setting(SKIP_DUPLICATES)),
     )

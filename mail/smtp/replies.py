@@ -1,1 +1,0 @@
-def describe_code(code): return str(code)
