@@ -70,7 +70,7 @@ def test_registered_after_the_start(db):
 
 
 def test_did_not_match_then(db):
-    condition = {"match": "all", "blocks": [{"item": "lead.prefecture", "operator": "any_of", "values": ["東京都"]}]}
+    condition = {"match": "all", "blocks": [{"item": "lead.prefecture", "operator": "is", "values": ["東京都"]}]}
     job = make_job(state="done", decided_at=NOW, condition=condition)
     lead = make_lead(prefecture="大阪府", created_at=NOW - timedelta(days=9))
     assert explain(job, lead, now=NOW).evidence[1] == "今のデータでも条件に一致しません。"
