@@ -50,7 +50,9 @@ FROM leads_lead
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--leads", type=int, default=1_000_000, metavar="N")
-    parser.add_argument("--rounds", type=int, default=2, help="the better of so many rounds counts (default 2)")
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="the better of so many rounds counts (default 2)"
+    )
 
 
 def run(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """SYS-4: the interface language is the user's; before a login the browser's cookie decides, Japanese by default."""
 
 from collections.abc import Callable
-
 from typing import Any
 
 from django.conf import settings

@@ -12,7 +12,9 @@ PASSWORD = "correct-horse-battery"
 
 
 def make_user(username: str = "misaki", *, role: str = Role.PRIVILEGED, **values: Any) -> User:
-    values.setdefault("name", {"misaki": "佐藤 美咲", "kenta": "鈴木 健太", "yui": "田中 結衣"}.get(username, username))
+    values.setdefault(
+        "name", {"misaki": "佐藤 美咲", "kenta": "鈴木 健太", "yui": "田中 結衣"}.get(username, username)
+    )
     return User.objects.create_user(username, f"{username}@example.jp", PASSWORD, role=role, **values)
 
 

@@ -40,20 +40,37 @@ class Delivery(models.Model):
     # Without foreign key constraints in the database: their triggers cost 3 of 5 seconds for 200,000 rows, and the rows
     # are made by one statement out of these very tables. Leads, jobs and templates are never really deleted.
     job = models.ForeignKey(
-        SendJob, null=True, on_delete=models.PROTECT, related_name="deliveries", db_constraint=False, db_index=False
+        SendJob,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="deliveries",
+        db_constraint=False,
+        db_index=False,
     )
     lead = models.ForeignKey(
-        Lead, null=True, on_delete=models.PROTECT, related_name="deliveries", db_constraint=False, db_index=False
+        Lead,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="deliveries",
+        db_constraint=False,
+        db_index=False,
     )
     kind = models.CharField(max_length=10, choices=DeliveryKind, default=DeliveryKind.WIZARD)
     template = models.ForeignKey(
-        MailTemplate, null=True, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+        MailTemplate,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
     state = models.CharField(max_length=12, choices=DeliveryState)
     # ---- the decision and the rule's values at that moment (TGT-12)
     reason = models.CharField(max_length=24, choices=Reason, blank=True, default="")
     decided_at = models.DateTimeField()
-    address = models.CharField(max_length=320, blank=True, default="")  # as it was then; refreshed at the start
+    address = models.CharField(
+        max_length=320, blank=True, default=""
+    )  # as it was then; refreshed at the start
     dm_permission = models.CharField(max_length=10, blank=True, default="")
     email_valid = models.BooleanField(default=True)
     registration = models.CharField(max_length=12, blank=True, default="")
@@ -69,7 +86,9 @@ class Delivery(models.Model):
     snapshot = models.ForeignKey(
         TemplateSnapshot, null=True, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
-    merge_values = models.JSONField(null=True)  # RSV-4: with the snapshot and sent_at, the mail can be made again
+    merge_values = models.JSONField(
+        null=True
+    )  # RSV-4: with the snapshot and sent_at, the mail can be made again
     subject = models.CharField(max_length=1000, blank=True, default="")  # as sent
     sent_at = models.DateTimeField(null=True)  # of the intent, just before the final dot
     # ---- the result (ERR-1..5)
@@ -84,16 +103,26 @@ class Delivery(models.Model):
         ordering = ["-id"]
         constraints = [
             # A lead is addressed at most once per job, whatever runs twice (RSV-5).
-            models.UniqueConstraint(fields=["job", "lead"], condition=Q(job__isnull=False), name="delivery_once_per_job"),
-            models.CheckConstraint(condition=~Q(state="excluded") | ~Q(reason=""), name="delivery_excluded_has_reason"),
+            models.UniqueConstraint(
+                fields=["job", "lead"], condition=Q(job__isnull=False), name="delivery_once_per_job"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="excluded") | ~Q(reason=""), name="delivery_excluded_has_reason"
+            ),
         ]
         indexes = [
             models.Index(fields=["job", "state", "reason"], name="delivery_counts"),
             models.Index(fields=["lead", "-id"], name="delivery_lead"),
             models.Index(fields=["template", "lead"], name="delivery_template"),  # EXC-2: already sent
             # the working set: tiny beside the ledger
-            models.Index(fields=["job", "next_at"], condition=Q(state__in=["queued", "deferred"]), name="delivery_due"),
-            models.Index(fields=["lease_until"], condition=Q(state__in=["claimed", "handing_over"]), name="delivery_leased"),
+            models.Index(
+                fields=["job", "next_at"], condition=Q(state__in=["queued", "deferred"]), name="delivery_due"
+            ),
+            models.Index(
+                fields=["lease_until"],
+                condition=Q(state__in=["claimed", "handing_over"]),
+                name="delivery_leased",
+            ),
         ]
 
 

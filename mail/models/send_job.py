@@ -50,18 +50,24 @@ class SendJob(models.Model):
     token = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     template = models.ForeignKey(MailTemplate, null=True, on_delete=models.PROTECT, related_name="jobs")
     snapshot = models.ForeignKey(TemplateSnapshot, null=True, on_delete=models.PROTECT)
-    purpose = models.CharField(max_length=12, choices=Purpose, default=Purpose.ADVERTISING)  # the template's at the start
+    purpose = models.CharField(
+        max_length=12, choices=Purpose, default=Purpose.ADVERTISING
+    )  # the template's at the start
     search = models.ForeignKey(SavedSearch, null=True, on_delete=models.SET_NULL)
     # TGT-8: the condition as it was, even if the saved search was changed or deleted since.
     search_name = models.CharField(max_length=100, blank=True, default="")
     condition = models.JSONField(null=True)
-    dm_permissions = ArrayField(models.CharField(max_length=10, choices=DmPermission), default=default_dm_permissions)
+    dm_permissions = ArrayField(
+        models.CharField(max_length=10, choices=DmPermission), default=default_dm_permissions
+    )
     unwanted_confirmed = models.BooleanField(default=False)  # OPT-4: the second confirmation was given
     include_sent = models.BooleanField(default=False)
     skip_duplicates = models.BooleanField(null=True)  # EXC-3 as it was when the recipients were decided
     scheduled_at = models.DateTimeField(null=True)  # None = at once
     reserved_at = models.DateTimeField(null=True)  # when the wizard was confirmed
-    decided_at = models.DateTimeField(null=True)  # when the decision rows were written (by user: at reservation)
+    decided_at = models.DateTimeField(
+        null=True
+    )  # when the decision rows were written (by user: at reservation)
     started_at = models.DateTimeField(null=True)  # TGT-10 配信開始時刻: when its processing really began
     finished_at = models.DateTimeField(null=True)
     halt_reason = models.TextField(blank=True, default="")
@@ -73,8 +79,14 @@ class SendJob(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["scheduled_at"], condition=Q(state__in=["reserved", "preparing"]), name="job_due"),
-            models.Index(fields=["state"], condition=Q(state__in=["resolving", "sending", "paused", "halted"]), name="job_open"),
+            models.Index(
+                fields=["scheduled_at"], condition=Q(state__in=["reserved", "preparing"]), name="job_due"
+            ),
+            models.Index(
+                fields=["state"],
+                condition=Q(state__in=["resolving", "sending", "paused", "halted"]),
+                name="job_open",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -99,7 +99,12 @@ def test_two_workers_start_one_job():
     now = timezone.now()
     job = create_draft(user=None, rule="by_search", template=make_template(), condition=EVERYONE)
     confirm(job, user=None, now=now)
-    assert sorted(in_threads(*[lambda: run(job.pk, now=now + timedelta(seconds=1))] * 4)) == [False, False, False, True]
+    assert sorted(in_threads(*[lambda: run(job.pk, now=now + timedelta(seconds=1))] * 4)) == [
+        False,
+        False,
+        False,
+        True,
+    ]
     assert Delivery.objects.filter(job=job).count() == 1
 
 

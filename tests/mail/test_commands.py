@@ -27,7 +27,9 @@ def command(name, *args):
     return json.loads(out.getvalue())
 
 
-@pytest.mark.parametrize(("by_user", "reason", "state"), [(True, "", "queued"), (False, "dm_permission", "excluded")])
+@pytest.mark.parametrize(
+    ("by_user", "reason", "state"), [(True, "", "queued"), (False, "dm_permission", "excluded")]
+)
 def test_golden_case_at_the_command(db, by_user, reason, state):
     """TGT-4: by user the lead that turned 希望しない is sent, by search it is not, and explain says so."""
     lead, template = make_lead(), make_template()
@@ -45,7 +47,10 @@ def test_golden_case_at_the_command(db, by_user, reason, state):
     assert command("explain", f"--job={job['job']}", "--email=YOSHIO@yamate.example.jp")["leads"] == [answer]
     counts = command("job", str(job["job"]))
     assert (counts["in_scope"], counts["addressed"]) == (1, int(by_user))
-    assert counts["started_at"].startswith(at.isoformat(sep=" ")[:16]) or counts["started_at"][:10] == at.isoformat()[:10]
+    assert (
+        counts["started_at"].startswith(at.isoformat(sep=" ")[:16])
+        or counts["started_at"][:10] == at.isoformat()[:10]
+    )
 
 
 def test_preview_changes_nothing(db):

@@ -49,7 +49,14 @@ def misaki(db):
 def reserve(rule, leads, *, user=None, template=None, at=START, **options):
     template = template or make_template()
     if rule == "by_user":
-        job = create_draft(user=user, rule=rule, template=template, lead_ids=[lead.pk for lead in leads], scheduled_at=at, **options)
+        job = create_draft(
+            user=user,
+            rule=rule,
+            template=template,
+            lead_ids=[lead.pk for lead in leads],
+            scheduled_at=at,
+            **options,
+        )
     else:
         search = SavedSearch.objects.create(name=f"全員 {SavedSearch.objects.count()}", condition=EVERYONE)
         job = create_draft(user=user, rule=rule, template=template, search=search, scheduled_at=at, **options)
@@ -58,7 +65,9 @@ def reserve(rule, leads, *, user=None, template=None, at=START, **options):
     return job
 
 
-@pytest.mark.parametrize(("rule", "state", "reason"), [("by_user", "queued", ""), ("by_search", "excluded", "dm_permission")])
+@pytest.mark.parametrize(
+    ("rule", "state", "reason"), [("by_user", "queued", ""), ("by_search", "excluded", "dm_permission")]
+)
 def test_golden_case(misaki, rule, state, reason):
     """TGT-4, TGT-2, TGT-3: reserved with 希望する only, then a lead turns 希望しない: by user sent, by search not."""
     lead = make_lead()
@@ -79,16 +88,23 @@ def test_by_user_reservation_is_fixed(misaki):
     Lead.objects.filter(pk=stays.pk).update(email="new@example.jp", email_norm="new@example.jp")
     assert count(job).addressed == 2
     run(job.pk, now=START)
-    assert sorted(job.deliveries.values_list("address", "state")) == [("b@example.jp", "queued"), ("new@example.jp", "queued")]
+    assert sorted(job.deliveries.values_list("address", "state")) == [
+        ("b@example.jp", "queued"),
+        ("new@example.jp", "queued"),
+    ]
 
 
 def test_by_user_start_still_drops_some(misaki):
     """TGT-2, OPT-6: a deleted lead, a missing or malformed address, the recipient's own opt-out."""
-    leads = {name: make_lead(f"{name}@example.jp") for name in ("deleted", "without", "broken", "left", "fine")}
+    leads = {
+        name: make_lead(f"{name}@example.jp") for name in ("deleted", "without", "broken", "left", "fine")
+    }
     job = reserve("by_user", list(leads.values()), user=misaki)
     Lead.objects.filter(pk=leads["deleted"].pk).update(deleted_at=START)
     Lead.objects.filter(pk=leads["without"].pk).update(email="", email_norm="")
-    Lead.objects.filter(pk=leads["broken"].pk).update(email="broken", email_norm="broken", email_malformed=True)
+    Lead.objects.filter(pk=leads["broken"].pk).update(
+        email="broken", email_norm="broken", email_malformed=True
+    )
     Lead.objects.filter(pk=leads["left"].pk).update(unsubscribed_at=START, dm_permission="unwanted")
     run(job.pk, now=START)
     rows = {row.lead_id: (row.state, row.reason) for row in job.deliveries.all()}
@@ -127,7 +143,10 @@ def test_condition_is_kept_as_it_was(misaki):
     """TGT-8: changing or deleting the saved search afterwards changes nothing."""
     make_lead()
     job = reserve("by_search", [], user=misaki)
-    SavedSearch.objects.update(name="変更後", condition={"match": "all", "blocks": [{"item": "lead.id", "operator": "is", "values": ["0"]}]})
+    SavedSearch.objects.update(
+        name="変更後",
+        condition={"match": "all", "blocks": [{"item": "lead.id", "operator": "is", "values": ["0"]}]},
+    )
     SavedSearch.objects.all().delete()
     job.refresh_from_db()
     assert (job.search, job.search_name, job.condition) == (None, "全員 0", EVERYONE)
@@ -137,7 +156,9 @@ def test_condition_is_kept_as_it_was(misaki):
 
 def test_five_hundred_ticked_leads_are_accepted_and_one_more_is_refused(misaki):
     """TGT-6: 500 accepted, 501 refused with a message that names the limit and 「検索条件指定」."""
-    Lead.objects.bulk_create(Lead(email=f"{n}@example.jp", email_norm=f"{n}@example.jp") for n in range(BY_USER_LIMIT + 1))
+    Lead.objects.bulk_create(
+        Lead(email=f"{n}@example.jp", email_norm=f"{n}@example.jp") for n in range(BY_USER_LIMIT + 1)
+    )
     ids = list(Lead.objects.values_list("id", flat=True))
     job = create_draft(user=misaki, rule="by_user", template=make_template(), lead_ids=ids[:BY_USER_LIMIT])
     assert job.ticked.count() == 500
@@ -215,7 +236,11 @@ def test_unwanted_needs_a_second_confirmation_and_is_audited(misaki):
     make_lead("b@example.jp")
     template = make_template(purpose="notice")
     job = create_draft(
-        user=misaki, rule="by_search", template=template, condition=EVERYONE, dm_permissions=["wanted", "unwanted"]
+        user=misaki,
+        rule="by_search",
+        template=template,
+        condition=EVERYONE,
+        dm_permissions=["wanted", "unwanted"],
     )
     with pytest.raises(Refused) as refused:
         confirm(job, user=misaki, now=NOW)
@@ -232,7 +257,12 @@ def test_template_that_turned_into_advertising_halts_the_job(misaki):
     make_lead(dm_permission="unwanted")
     template = make_template(purpose="notice")
     job = reserve(
-        "by_search", [], template=template, user=misaki, dm_permissions=["wanted", "unwanted"], unwanted_confirmed=True
+        "by_search",
+        [],
+        template=template,
+        user=misaki,
+        dm_permissions=["wanted", "unwanted"],
+        unwanted_confirmed=True,
     )
     template.purpose = "advertising"
     template.save()
@@ -297,7 +327,11 @@ def test_emergency_stop(misaki):
     handed_over.state = "sent"
     handed_over.save()
     assert stop(job, user=misaki, now=START) == 2
-    assert sorted(job.deliveries.values_list("state", "reason")) == [("excluded", "stopped"), ("excluded", "stopped"), ("sent", "")]
+    assert sorted(job.deliveries.values_list("state", "reason")) == [
+        ("excluded", "stopped"),
+        ("excluded", "stopped"),
+        ("sent", ""),
+    ]
     assert AuditEntry.objects.get(action="job.stop").detail == {"not_sent": 2}
     with pytest.raises(Refused):
         stop(job, user=misaki, now=START)
@@ -330,14 +364,22 @@ def test_numbers_come_from_the_rows(misaki):
     late.state, late.reason = "excluded", "unsubscribed_late"
     late.save()
     counts = count(job)
-    assert (counts.in_scope, counts.addressed, counts.by_reason) == (3, 2, {"dm_permission": 1, "unsubscribed_late": 1})
+    assert (counts.in_scope, counts.addressed, counts.by_reason) == (
+        3,
+        2,
+        {"dm_permission": 1, "unsubscribed_late": 1},
+    )
 
 
 def test_a_job_whose_condition_is_gone_halts(misaki):
     make_lead()
-    job = create_draft(user=misaki, rule="by_search", template=make_template(), condition=EVERYONE, scheduled_at=START)
+    job = create_draft(
+        user=misaki, rule="by_search", template=make_template(), condition=EVERYONE, scheduled_at=START
+    )
     confirm(job, user=misaki, now=NOW)
-    SendJob.objects.update(condition={"match": "all", "blocks": [{"item": "column.999", "operator": "is", "values": ["x"]}]})
+    SendJob.objects.update(
+        condition={"match": "all", "blocks": [{"item": "column.999", "operator": "is", "values": ["x"]}]}
+    )
     assert run(job.pk, now=START) is False
     job.refresh_from_db()
     assert job.state == "halted"

@@ -53,7 +53,11 @@ def decide(people, *, advertising, dm_permissions, include_sent, skip_duplicates
     """{lead id: reason}, "" = addressed."""
     decision = {
         person.id: first_reason(
-            person, advertising=advertising, dm_permissions=dm_permissions, include_sent=include_sent, earlier=earlier
+            person,
+            advertising=advertising,
+            dm_permissions=dm_permissions,
+            include_sent=include_sent,
+            earlier=earlier,
         )
         for person in people
     }

@@ -24,7 +24,9 @@ def delivery(**values):
 def test_every_reason_has_its_own_sentence(reason, language):
     """EXC-6: no reason falls back to its bare label."""
     with translation.override(language):
-        sentence = explain_delivery(delivery(state="excluded", reason=reason, related_id=42, unsubscribed_at=NOW)).sentence
+        sentence = explain_delivery(
+            delivery(state="excluded", reason=reason, related_id=42, unsubscribed_at=NOW)
+        ).sentence
     start = {"ja": "送られません。", "en": "Not sent: "}[language]
     assert sentence.startswith(start)
     assert sentence != f"{start}{Reason(reason).label}"
@@ -32,7 +34,10 @@ def test_every_reason_has_its_own_sentence(reason, language):
 
 def test_sentence_names_the_value_and_the_moment():
     answer = explain_delivery(delivery(state="excluded", reason="dm_permission", dm_permission="unwanted"))
-    assert answer.sentence == "送られません。2026-11-24 10:00:03 の時点でDM許可が「希望しない」で、この送信の対象ではありませんでした。"
+    assert (
+        answer.sentence
+        == "送られません。2026-11-24 10:00:03 の時点でDM許可が「希望しない」で、この送信の対象ではありませんでした。"
+    )
     assert (answer.decision, answer.reason, answer.decided_at) == ("excluded", "dm_permission", NOW)
     assert answer.values["dm_permission"] == "unwanted"
 
@@ -70,13 +75,19 @@ def test_registered_after_the_start(db):
 
 
 def test_did_not_match_then(db):
-    condition = {"match": "all", "blocks": [{"item": "lead.prefecture", "operator": "is", "values": ["東京都"]}]}
+    condition = {
+        "match": "all",
+        "blocks": [{"item": "lead.prefecture", "operator": "is", "values": ["東京都"]}],
+    }
     job = make_job(state="done", decided_at=NOW, condition=condition)
     lead = make_lead(prefecture="大阪府", created_at=NOW - timedelta(days=9))
     assert explain(job, lead, now=NOW).evidence[1] == "今のデータでも条件に一致しません。"
     Lead.objects.filter(pk=lead.pk).update(prefecture="東京都")
     lead.refresh_from_db()
-    assert explain(job, lead, now=NOW).evidence[1] == "今のデータでは条件に一致しますが、その時点では一致していませんでした。"
+    assert (
+        explain(job, lead, now=NOW).evidence[1]
+        == "今のデータでは条件に一致しますが、その時点では一致していませんでした。"
+    )
 
 
 def test_explaining_is_one_query(db, django_assert_num_queries):

@@ -19,14 +19,18 @@ NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 people = st.lists(
     st.builds(
         dict,
-        email=st.sampled_from(["", "a@x.example.jp", "A@X.example.jp", "b@x.example.jp", "c@x.example.jp", "a..b"]),
+        email=st.sampled_from(
+            ["", "a@x.example.jp", "A@X.example.jp", "b@x.example.jp", "c@x.example.jp", "a..b"]
+        ),
         valid=st.booleans(),
         full=st.booleans(),
         wanted=st.booleans(),
         unsubscribed=st.sampled_from([False, False, True]),
         deleted=st.sampled_from([False, False, False, True]),
         earlier=st.lists(
-            st.tuples(st.sampled_from(["sent", "error", "unknown", "queued", "excluded", "reserved"]), st.booleans()),
+            st.tuples(
+                st.sampled_from(["sent", "error", "unknown", "queued", "excluded", "reserved"]), st.booleans()
+            ),
             max_size=2,
         ),
     ),
@@ -62,7 +66,9 @@ def store(person):
     include_sent=st.booleans(),
     skip_duplicates=st.booleans(),
 )
-def test_statement_agrees_with_the_reference_model(db, people, by_user, advertising, dm, include_sent, skip_duplicates):
+def test_statement_agrees_with_the_reference_model(
+    db, people, by_user, advertising, dm, include_sent, skip_duplicates
+):
     """TGT-12, EXC-1, EXC-2, EXC-3, EXC-4: one row for everyone in scope with the first reason that applies."""
     with transaction.atomic():
         template = make_template(purpose="advertising" if advertising else "notice")
@@ -119,7 +125,12 @@ def test_values_of_the_moment_are_stored(db):
     resolve(job, plan_of(job), now=NOW)
     Lead.objects.filter(pk=lead.pk).update(dm_permission="wanted", email="new@example.jp")
     row = job.deliveries.get()
-    assert (row.reason, row.dm_permission, row.email_valid, row.registration) == ("dm_permission", "unwanted", True, "full")
+    assert (row.reason, row.dm_permission, row.email_valid, row.registration) == (
+        "dm_permission",
+        "unwanted",
+        True,
+        "full",
+    )
     assert (row.address, row.decided_at) == ("yoshio@yamate.example.jp", NOW)
 
 
