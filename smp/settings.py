@@ -158,6 +158,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 MAIL_DOMAIN = env_str("SMP_MAIL_DOMAIN", "smp.example" if DEVELOPMENT else None)
 BOUNCE_DOMAIN = env_str("SMP_BOUNCE_DOMAIN", f"bounce.{MAIL_DOMAIN}")
 RELAY = env_str("SMP_RELAY", "127.0.0.1:2525" if DEVELOPMENT else None)
+RELAY_STARTTLS = env_bool("SMP_RELAY_STARTTLS", True)  # used when the relay offers it
 INTAKE_LISTEN = env_str("SMP_INTAKE_LISTEN", "127.0.0.1:2526")
 SMTP_TIMEOUT = env_int("SMP_SMTP_TIMEOUT", 120)  # seconds for everything up to the final dot
 SMTP_DOT_TIMEOUT = env_int("SMP_SMTP_DOT_TIMEOUT", 600)  # RFC 5321 4.5.3.2.6

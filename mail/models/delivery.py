@@ -99,6 +99,8 @@ class Delivery(models.Model):
     failed_address = models.CharField(max_length=320, blank=True, default="")  # ADDR-4
     result_at = models.DateTimeField(null=True)
 
+    last_attempt: bool  # no column: set on rows that mail/delivery/claim.py returns
+
     class Meta:
         ordering = ["-id"]
         constraints = [
