@@ -67,7 +67,7 @@ WITH judged AS (
     UPDATE mail_delivery d
        SET state = CASE WHEN judged.reason = '' THEN 'queued' ELSE 'excluded' END, reason = judged.reason,
            lease_until = NULL, unsubscribed_at = judged.unsubscribed_at,
-           result_at = CASE WHEN judged.reason = '' THEN d.result_at ELSE now() END
+           decided_at = CASE WHEN judged.reason = '' THEN d.decided_at ELSE now() END
       FROM judged
      WHERE d.id = judged.id AND d.token = judged.token AND (d.state || '') = 'claimed'
     RETURNING d.id, judged.reason

@@ -61,6 +61,7 @@ WITH given AS (
                                    now() + (1 + %(jitter)s * (2 * random() - 1)) * %(interval)s * interval '1 minute',
                                    COALESCE(d.first_attempt_at, now()) + %(period)s * interval '1 minute'))
                           ELSE d.next_at END,
+           decided_at = CASE WHEN g.state = 'excluded' THEN now() ELSE d.decided_at END,
            lease_until = NULL,
            result_at = CASE WHEN g.state = 'deferred' AND NOT over.over THEN d.result_at ELSE now() END
       FROM given g

@@ -26,7 +26,8 @@ WITH over AS (
            attempts = d.attempts + (over.state = 'handing_over')::int,
            first_attempt_at = CASE WHEN over.state = 'handing_over' THEN COALESCE(d.first_attempt_at, d.sent_at)
                                    ELSE d.first_attempt_at END,
-           result_at = CASE WHEN over.state = 'claimed' AND over.stopped IS NOT TRUE THEN d.result_at ELSE now() END,
+           decided_at = CASE WHEN over.state = 'claimed' AND over.stopped THEN now() ELSE d.decided_at END,
+           result_at = CASE WHEN over.state = 'handing_over' THEN now() ELSE d.result_at END,
            lease_until = NULL
       FROM over
      WHERE d.id = over.id AND (d.state || '') = over.state
