@@ -5,7 +5,8 @@ from typing import Any
 from django.utils import timezone
 
 from leads.models import DmPermission, Lead
-from mail.models import MailTemplate, SendJob
+from mail.message import take_snapshot
+from mail.models import Delivery, MailTemplate, SendJob
 from settings.models import Role, User
 
 PASSWORD = "correct-horse-battery"
@@ -50,3 +51,22 @@ def make_job(template: MailTemplate | None = None, **values: Any) -> SendJob:
     template = template or make_template()
     values.setdefault("purpose", template.purpose)
     return SendJob.objects.create(template=template, **values)
+
+
+def make_sending_job(*addresses: str, template: MailTemplate | None = None, **values: Any) -> SendJob:
+    """A job in state sending with one queued delivery for a new lead of each address, as mail.send_jobs.run leaves it."""
+    template = template or make_template(purpose=values.get("purpose", "advertising"))
+    values.setdefault("snapshot", take_snapshot(template))
+    job = make_job(template, state="sending", started_at=timezone.now(), **values)
+    for address in addresses:
+        make_delivery(make_lead(address), job=job)
+    return job
+
+
+def make_delivery(lead: Lead | None, *, job: SendJob | None = None, **values: Any) -> Delivery:
+    values.setdefault("state", "queued")
+    values.setdefault("decided_at", timezone.now())
+    values.setdefault("address", lead.email if lead else "")
+    if values["state"] in {"queued", "deferred"}:
+        values.setdefault("next_at", timezone.now())
+    return Delivery.objects.create(job=job, lead=lead, template=job.template if job else None, **values)

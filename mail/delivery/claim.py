@@ -30,16 +30,16 @@ def handing_over_lease() -> float:
 # The token is drawn once per claim: a scalar subquery without references is evaluated once.
 _CLAIM = """
 UPDATE mail_delivery d
-   SET state = 'claimed', token = (SELECT nextval('mail_fence')), lease_until = now() + %(lease)s * interval '1 second'
+   SET state = 'claimed', token = (SELECT nextval('mail_fence')), lease_until = statement_timestamp() + %(lease)s * interval '1 second'
   FROM (SELECT id
           FROM mail_delivery
-         WHERE {job} AND state IN ('queued', 'deferred') AND (next_at IS NULL OR next_at <= now())
+         WHERE {job} AND state IN ('queued', 'deferred') AND (next_at IS NULL OR next_at <= statement_timestamp())
          ORDER BY next_at, id
          LIMIT %(limit)s
            FOR UPDATE SKIP LOCKED) due
  WHERE d.id = due.id
    AND (d.job_id IS NULL OR EXISTS (SELECT FROM mail_sendjob j WHERE j.id = d.job_id AND j.state = 'sending'))
-RETURNING d.*, COALESCE(d.first_attempt_at + %(period)s * interval '1 minute' <= now(), false) AS last_attempt
+RETURNING d.*, COALESCE(d.first_attempt_at + %(period)s * interval '1 minute' <= statement_timestamp(), false) AS last_attempt
 """
 
 
@@ -56,7 +56,11 @@ def claim(job_id: int | None, limit: int) -> list[Delivery]:
 
 def renew(deliveries: Iterable[Delivery]) -> None:
     """Makes the lease of claimed rows longer; those that are not this claim's any more are left alone."""
-    _fenced("UPDATE mail_delivery d SET lease_until = now() + %(lease)s * interval '1 second'", deliveries, claim_lease())
+    _fenced(
+        "UPDATE mail_delivery d SET lease_until = statement_timestamp() + %(lease)s * interval '1 second'",
+        deliveries,
+        claim_lease(),
+    )
 
 
 def release(deliveries: Iterable[Delivery], *, wait: float = 0) -> None:
@@ -64,7 +68,7 @@ def release(deliveries: Iterable[Delivery], *, wait: float = 0) -> None:
     No attempt is counted. What of a job was stopped meanwhile is left out by the intent or the sweep."""
     _fenced(
         "UPDATE mail_delivery d SET state = 'queued', lease_until = NULL, "
-        "next_at = GREATEST(d.next_at, now() + %(wait)s * interval '1 second')",
+        "next_at = GREATEST(d.next_at, statement_timestamp() + %(wait)s * interval '1 second')",
         deliveries,
         claim_lease(),
         wait,

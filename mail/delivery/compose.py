@@ -88,7 +88,7 @@ def _values(rows: Sequence[Delivery], skeleton: Skeleton, now: datetime) -> dict
     brought = {
         row.pk: row.merge_values
         for row in rows
-        if row.kind != DeliveryKind.WIZARD and row.merge_values is not None or row.lead_id is None
+        if row.lead_id is None or (row.kind != DeliveryKind.WIZARD and row.merge_values is not None)
     }
     leads = Lead.objects.in_bulk({row.lead_id for row in rows if row.pk not in brought})
     try:
@@ -114,7 +114,9 @@ def _make_one(
         return Unmade(row, _("The lead's values could not be read."), merged=False)
     try:
         # The address of the start (TGT-2): a later change reaches the next mailing, not this one.
-        mail = skeleton.build(values, delivery_id=row.pk, lead_id=row.lead_id, sent_at=now, address=row.address or None)
+        mail = skeleton.build(
+            values, delivery_id=row.pk, lead_id=row.lead_id, sent_at=now, address=row.address or None
+        )
         recipients = [address for _kind, address in mail.recipients]
         own = envelope_form(row.address) if row.address else recipients[0]
         return Made(row, mail, recipients, values, snapshot_id, now, own)

@@ -95,7 +95,9 @@ class _Run:
         self.held: dict[int, Delivery] = {}  # claimed here and not settled yet
         self.lease_until = 0.0
         self.snapshot_id = (
-            SendJob.objects.values_list("snapshot_id", flat=True).filter(pk=job_id).first() if job_id is not None else None
+            SendJob.objects.values_list("snapshot_id", flat=True).filter(pk=job_id).first()
+            if job_id is not None
+            else None
         )
 
     def work(self) -> None:
@@ -153,8 +155,11 @@ class _Run:
         assert relay is not None
         try:
             relay.send_body(made.mail.data)
+        except Refused as refusal:
+            self._record([_refused(made, refusal, relay.host)])
+            return
         except Interrupted as error:
-            self._record([_deferred(made, None, error.text, relay.host)])
+            self._record([_deferred(made, error.reply, error.text, relay.host)])
             return
         try:
             reply = relay.send_dot()
@@ -230,7 +235,10 @@ class _Run:
         return False
 
     def _job_left(self) -> bool:
-        return self.job_id is not None and not SendJob.objects.filter(pk=self.job_id, state=JobState.SENDING).exists()
+        return (
+            self.job_id is not None
+            and not SendJob.objects.filter(pk=self.job_id, state=JobState.SENDING).exists()
+        )
 
     # ---- the ledger
 
@@ -280,7 +288,9 @@ class _Run:
 
     def _relay_is_back(self) -> None:
         if self.job_id is not None:
-            SendJob.objects.filter(pk=self.job_id, state=JobState.SENDING).exclude(halt_reason="").update(halt_reason="")
+            SendJob.objects.filter(pk=self.job_id, state=JobState.SENDING).exclude(halt_reason="").update(
+                halt_reason=""
+            )
 
     def leave(self) -> None:
         """Also on the way out of an exception: what is held and was not handed over goes back at once."""
@@ -313,7 +323,9 @@ def _result(
     made: Made, state: DeliveryState, code: int | None, enhanced: str, reply: str, host: str, failed: str = ""
 ) -> Result:
     assert made.delivery.token is not None
-    return Result(made.delivery.pk, made.delivery.token, state, code, enhanced, reply, host, _shown(made, failed))
+    return Result(
+        made.delivery.pk, made.delivery.token, state, code, enhanced, reply, host, _shown(made, failed)
+    )
 
 
 def _shown(made: Made, address: str) -> str:
@@ -352,7 +364,9 @@ def _unmade(unmade: Unmade) -> Result:
         state, reason = DeliveryState.EXCLUDED, Reason.MERGED_ADDRESS.value
     else:
         state, reason = DeliveryState.ERROR, ""
-    return Result(unmade.delivery.pk, unmade.delivery.token, state, reply=unmade.text, reason=reason, attempted=False)
+    return Result(
+        unmade.delivery.pk, unmade.delivery.token, state, reply=unmade.text, reason=reason, attempted=False
+    )
 
 
 @contextmanager

@@ -41,11 +41,11 @@ CASE WHEN l.deleted_at IS NOT NULL AND d.kind <> 'test' THEN 'deleted'
 _INTEND = f"""
 UPDATE mail_delivery d
    SET state = 'handing_over', snapshot_id = g.snapshot_id, merge_values = g.merge_values::jsonb, subject = g.subject,
-       sent_at = g.sent_at, address = g.address, lease_until = now() + %(lease)s * interval '1 second'
+       sent_at = g.sent_at, address = g.address, lease_until = statement_timestamp() + %(lease)s * interval '1 second'
   FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[], %(snapshots)s::bigint[], %(values)s::text[], %(subjects)s::text[],
               %(times)s::timestamptz[], %(addresses)s::text[])
        AS g(id, token, snapshot_id, merge_values, subject, sent_at, address)
- WHERE d.id = g.id AND d.token = g.token AND (d.state || '') = 'claimed' AND d.lease_until + interval '0' > now()
+ WHERE d.id = g.id AND d.token = g.token AND (d.state || '') = 'claimed' AND d.lease_until + interval '0' > statement_timestamp()
    AND EXISTS (SELECT FROM mail_delivery me
                  LEFT JOIN leads_lead l ON l.id = me.lead_id
                  LEFT JOIN mail_sendjob j ON j.id = me.job_id
@@ -67,13 +67,13 @@ WITH judged AS (
     UPDATE mail_delivery d
        SET state = CASE WHEN judged.reason = '' THEN 'queued' ELSE 'excluded' END, reason = judged.reason,
            lease_until = NULL, unsubscribed_at = judged.unsubscribed_at,
-           decided_at = CASE WHEN judged.reason = '' THEN d.decided_at ELSE now() END
+           decided_at = CASE WHEN judged.reason = '' THEN d.decided_at ELSE statement_timestamp() END
       FROM judged
      WHERE d.id = judged.id AND d.token = judged.token AND (d.state || '') = 'claimed'
     RETURNING d.id, judged.reason
 ), noted AS (
     INSERT INTO mail_deliveryevent (delivery_id, at, what, enhanced_status, text)
-    SELECT id, now(), 'excluded', '', reason FROM settled WHERE reason <> ''
+    SELECT id, statement_timestamp(), 'excluded', '', reason FROM settled WHERE reason <> ''
 )
 SELECT id, reason FROM settled
 """
@@ -122,4 +122,3 @@ def settle_refused(intents: Sequence[Intent]) -> dict[int, Reason | None]:
     with connection.cursor() as cursor:
         cursor.execute(_SETTLE, values)
         return {row[0]: Reason(row[1]) if row[1] else None for row in cursor.fetchall()}
-

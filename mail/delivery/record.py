@@ -55,25 +55,25 @@ WITH given AS (
            enhanced_status = g.enhanced, reply = g.reply, remote_host = g.host, failed_address = g.failed,
            reason = CASE WHEN g.state = 'excluded' THEN g.reason ELSE d.reason END,
            attempts = d.attempts + g.attempted::int,
-           first_attempt_at = CASE WHEN g.attempted THEN COALESCE(d.first_attempt_at, now()) ELSE d.first_attempt_at END,
+           first_attempt_at = CASE WHEN g.attempted THEN COALESCE(d.first_attempt_at, statement_timestamp()) ELSE d.first_attempt_at END,
            next_at = CASE WHEN g.state = 'deferred' AND NOT over.over
-                          THEN GREATEST(now() + interval '1 second', LEAST(
-                                   now() + (1 + %(jitter)s * (2 * random() - 1)) * %(interval)s * interval '1 minute',
-                                   COALESCE(d.first_attempt_at, now()) + %(period)s * interval '1 minute'))
+                          THEN GREATEST(statement_timestamp() + interval '1 second', LEAST(
+                                   statement_timestamp() + (1 + %(jitter)s * (2 * random() - 1)) * %(interval)s * interval '1 minute',
+                                   COALESCE(d.first_attempt_at, statement_timestamp()) + %(period)s * interval '1 minute'))
                           ELSE d.next_at END,
-           decided_at = CASE WHEN g.state = 'excluded' THEN now() ELSE d.decided_at END,
+           decided_at = CASE WHEN g.state = 'excluded' THEN statement_timestamp() ELSE d.decided_at END,
            lease_until = NULL,
-           result_at = CASE WHEN g.state = 'deferred' AND NOT over.over THEN d.result_at ELSE now() END
+           result_at = CASE WHEN g.state = 'deferred' AND NOT over.over THEN d.result_at ELSE statement_timestamp() END
       FROM given g
       JOIN mail_delivery me ON me.id = g.id
       CROSS JOIN LATERAL (SELECT g.state = 'deferred'
-                             AND me.first_attempt_at + %(period)s * interval '1 minute' <= now() IS TRUE AS over) over
+                             AND me.first_attempt_at + %(period)s * interval '1 minute' <= statement_timestamp() IS TRUE AS over) over
      WHERE d.id = g.id AND d.token = g.token
        AND ((d.state || '') IN ('claimed', 'handing_over') OR ((d.state || '') = 'unknown' AND g.state IN ('sent', 'error')))
     RETURNING d.id, d.lead_id, d.state, d.code, d.enhanced_status, d.reply, d.reason, d.failed_address, d.address
 ), noted AS (
     INSERT INTO mail_deliveryevent (delivery_id, at, what, code, enhanced_status, text)
-    SELECT id, now(), state, code, enhanced_status, CASE WHEN state = 'excluded' AND reply = '' THEN reason ELSE reply END
+    SELECT id, statement_timestamp(), state, code, enhanced_status, CASE WHEN state = 'excluded' AND reply = '' THEN reason ELSE reply END
       FROM done
 )
 SELECT done.id, done.lead_id, done.state, done.code, done.failed_address IN ('', done.address), l.email_failures

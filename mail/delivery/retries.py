@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext_lazy as _
 
-from settings.system_settings import SETTINGS, Setting, get_setting, register_setting
+from settings.system_settings import Setting, get_setting, register_setting
 
 JITTER = 0.1  # of the interval, both ways: a thousand mails deferred together shall not come back together
 
@@ -34,11 +34,10 @@ class RetryPlan:
     period_minutes: int
 
 
-def register() -> None:
+def register_retry_settings() -> None:
     """From AppConfig.ready()."""
     for setting in (INTERVAL, PERIOD):
-        if setting.key not in SETTINGS:
-            register_setting(setting)
+        register_setting(setting)
 
 
 def retry_plan() -> RetryPlan:

@@ -15,7 +15,7 @@ _SWEEP = """
 WITH over AS (
     SELECT d.id, d.state, j.state IN ('stopped', 'deleted') AS stopped
       FROM mail_delivery d LEFT JOIN mail_sendjob j ON j.id = d.job_id
-     WHERE d.state IN ('claimed', 'handing_over') AND d.lease_until < now()
+     WHERE d.state IN ('claimed', 'handing_over') AND d.lease_until < statement_timestamp()
      ORDER BY d.id
      LIMIT %(limit)s
        FOR UPDATE OF d SKIP LOCKED
@@ -26,15 +26,15 @@ WITH over AS (
            attempts = d.attempts + (over.state = 'handing_over')::int,
            first_attempt_at = CASE WHEN over.state = 'handing_over' THEN COALESCE(d.first_attempt_at, d.sent_at)
                                    ELSE d.first_attempt_at END,
-           decided_at = CASE WHEN over.state = 'claimed' AND over.stopped THEN now() ELSE d.decided_at END,
-           result_at = CASE WHEN over.state = 'handing_over' THEN now() ELSE d.result_at END,
+           decided_at = CASE WHEN over.state = 'claimed' AND over.stopped THEN statement_timestamp() ELSE d.decided_at END,
+           result_at = CASE WHEN over.state = 'handing_over' THEN statement_timestamp() ELSE d.result_at END,
            lease_until = NULL
       FROM over
      WHERE d.id = over.id AND (d.state || '') = over.state
     RETURNING d.id, d.state
 ), noted AS (
     INSERT INTO mail_deliveryevent (delivery_id, at, what, enhanced_status, text)
-    SELECT id, now(), CASE state WHEN 'queued' THEN 'swept' ELSE state END, '', '' FROM swept
+    SELECT id, statement_timestamp(), CASE state WHEN 'queued' THEN 'swept' ELSE state END, '', '' FROM swept
 )
 SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'unknown'),
        count(*) FILTER (WHERE state = 'excluded')
@@ -64,5 +64,7 @@ def sweep(limit: int = BATCH) -> Swept:
 def sweep_all() -> Swept:
     total = Swept()
     while (swept := sweep()).total:
-        total = Swept(total.queued + swept.queued, total.unknown + swept.unknown, total.excluded + swept.excluded)
+        total = Swept(
+            total.queued + swept.queued, total.unknown + swept.unknown, total.excluded + swept.excluded
+        )
     return total

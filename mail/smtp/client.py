@@ -9,6 +9,7 @@
 RFC 5321. Not here: MX look-ups, connection pools, PIPELINING, retries.
 """
 
+import select
 import socket
 import ssl
 import time
@@ -112,7 +113,9 @@ class Connection:
         self._hello(helo)
         if starttls and "STARTTLS" in self.extensions:
             self._expect(self._ask("STARTTLS"), "STARTTLS")
-            if self._buffer:  # CVE-2011-0411: what came in clear before the handshake must not count as encrypted
+            if (
+                self._buffer
+            ):  # CVE-2011-0411: what came in clear before the handshake must not count as encrypted
                 raise RelayTrouble("the server sent text between STARTTLS and the handshake")
             # Opportunistic: a certificate that cannot be checked is still better than clear text (RFC 7435).
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -220,14 +223,31 @@ class Connection:
         self.in_transaction = False
 
     def send_body(self, data: bytes) -> None:
-        """Everything but the final dot. Raises Interrupted: without the dot no server may take the mail."""
+        """Everything but the final dot. Raises Interrupted, or Refused when the server says no in the middle:
+        without the dot no server may take the mail."""
         self._start_clock()
         try:
             self.sock.settimeout(self._remaining())
             self.sock.sendall(stuff(data))
-        except OSError as error:
+            if self._buffer or self._readable():
+                self._interrupted_by(self._read_reply())
+        except (OSError, Interrupted) as error:
             self.close()
-            raise Interrupted(f"{self.host}: {error or 'connection lost'}") from error
+            raise Interrupted(
+                f"{self.host}: {error or 'connection lost'}", getattr(error, "reply", None)
+            ) from error
+
+    def _readable(self) -> bool:
+        """Whether the server said something, or left, before it was asked."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _interrupted_by(self, reply: Reply) -> None:
+        self.close()
+        if 500 <= reply.code < 600:
+            raise Refused(reply, "", "DATA")
+        raise Interrupted(f"{self.host}: {reply.code or ''} {reply.text}", reply)
 
     def send_dot(self) -> Reply:
         """Writes the dot and waits for the verdict: 2xx, 4xx or 5xx. Raises NoAnswer for everything else."""
