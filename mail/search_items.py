@@ -12,12 +12,15 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from leads.search.comparisons import datetime_q
 from leads.search.registry import Choices, Item, ItemType, Part, Text, register_item
+from leads.searches import register_uses
 from mail.models import Delivery, MailTemplate, SendJob
 from mail.models.delivery import DeliveryKind, DeliveryState
+from mail.models.send_job import WAITING
 from mail.recipients.reasons import Reason
 from mail.results import SENT_OR_ON_ITS_WAY, ResultGroup
 
@@ -121,6 +124,7 @@ def _reference(key: str, label: Text, rows: Callable[[], QuerySet[Delivery]], co
 
 def register_mail_items() -> None:
     """Called by MailConfig.ready()."""
+    register_uses(waiting_jobs_of)
     register_item(_reference("mail.template", _("Was sent the template"), _sent, "template_id"))
     register_item(_reference("mail.job", _("Was mailed by the mailing"), _sent, "job_id"))
     register_item(_reference("mail.job_scope", _("Was in scope of the mailing (mailed or not)"), _mails, "job_id"))
@@ -140,3 +144,12 @@ def register_mail_items() -> None:
             ),
         )
     )  # fmt: skip
+
+
+def waiting_jobs_of(search_ids: Sequence[int]) -> dict[int, list[str]]:
+    """Which reserved mailings use these searches (leads.searches.register_uses)."""
+    uses: dict[int, list[str]] = {}
+    rows = SendJob.objects.filter(search__in=list(search_ids), state__in=WAITING).order_by("scheduled_at").values("search_id", *_JOB)
+    for row in rows:
+        uses.setdefault(row["search_id"], []).append(gettext("Reserved mailing: %(job)s") % {"job": _job_label(row)})
+    return uses

@@ -1,0 +1,91 @@
+"""検索条件: saved searches, who sees them, and who may change them. Writes SavedSearch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from leads.models import SavedSearch
+from leads.search import validate_condition
+from settings import audit
+from settings.models import User
+
+# Sentences about who uses these searches, by search id; apps above register theirs in AppConfig.ready().
+Uses = Callable[[Sequence[int]], dict[int, list[str]]]
+_USES: list[Uses] = []
+
+
+def register_uses(uses: Uses) -> None:
+    """`uses` answers for a page of searches in a fixed number of queries."""
+    if uses not in _USES:
+        _USES.append(uses)
+
+
+def uses_of(search_ids: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for uses in _USES:
+        for search_id, sentences in uses(search_ids).items():
+            found.setdefault(search_id, []).extend(sentences)
+    return found
+
+
+def visible_searches(user: User) -> QuerySet[SavedSearch]:
+    """One's own and those of 全ユーザ使用可. A private one whose owner is gone is seen by privileged administrators."""
+    visible = Q(owner=user) | Q(shared=True)
+    if user.may_administer:
+        visible |= Q(owner=None)
+    return SavedSearch.objects.filter(visible)
+
+
+def may_change(search: SavedSearch, user: User) -> bool:
+    """Its owner; shared and ownerless ones also privileged administrators."""
+    if not user.may_edit:
+        return False
+    return search.owner_id == user.pk or (user.may_administer and (search.shared or search.owner_id is None))
+
+
+def save_search(
+    name: str, condition: Any, *, shared: bool, user: User, search: SavedSearch | None = None, ip: str | None = None
+) -> SavedSearch:
+    """Makes a search, or changes the given one. ValidationError (under `name`, or of the condition) when refused."""
+    name = " ".join(name.split())
+    if not name:
+        raise ValidationError({"name": _("Enter a name for the search.")})
+    if len(name) > 100:
+        raise ValidationError({"name": _("The name can have at most %(limit)s characters.") % {"limit": 100}})
+    clean = validate_condition(condition)
+    before = {"name": search.name, "shared": search.shared, "condition": search.condition} if search else None
+    saved = search or SavedSearch(owner=user)
+    saved.name, saved.condition, saved.shared = name, clean, shared
+    try:
+        with transaction.atomic():
+            saved.save()
+            audit.record(
+                "search.change" if search else "search.create", user=user, target=saved, ip=ip,
+                detail={"before": before, "after": {"name": name, "shared": shared, "condition": clean}},
+            )  # fmt: skip
+    except IntegrityError as error:
+        raise ValidationError(
+            {"name": _("There is already a search named “%(name)s”. Choose another name.") % {"name": name}}
+        ) from error
+    return saved
+
+
+def copy_search(search: SavedSearch, *, user: User, ip: str | None = None) -> SavedSearch:
+    """A private copy of the user's own, under the first free name 「… のコピー」."""
+    for number in range(1, 100):
+        suffix = _(" (copy)") if number == 1 else _(" (copy %(number)s)") % {"number": number}
+        name = search.name[: 100 - len(suffix)] + suffix
+        if not SavedSearch.objects.filter(name=name).exists():
+            return save_search(name, search.condition, shared=False, user=user, ip=ip)
+    raise ValidationError({"name": _("There are too many copies of this search. Rename or delete some.")})
+
+
+def delete_search(search: SavedSearch, *, user: User, ip: str | None = None) -> None:
+    """Jobs keep their own copy of the condition (TGT-8), so nothing that was reserved changes."""
+    with transaction.atomic():
+        audit.record("search.delete", user=user, target=search, detail={"condition": search.condition}, ip=ip)
+        search.delete()
