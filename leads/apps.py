@@ -8,6 +8,7 @@ class LeadsConfig(AppConfig):
     def ready(self) -> None:
         from leads.search.items import register_lead_items
         from settings.system_settings import Setting, register_setting
+        from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, register_page
 
         register_setting(
@@ -24,3 +25,4 @@ class LeadsConfig(AppConfig):
         register_lead_items()
         register_page(Page("leads", _("Compound search"), "compound_search", url_names=("search_count",), position=20))
         register_page(Page("leads", _("Saved searches"), "searches", url_names=("search_delete",), position=30))
+        register_bench("import", "leads.bench_import")

@@ -1,0 +1,173 @@
+"""What people see of an import: its rows with old → new values, what is wrong with them, and the file of wrong rows."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from leads.imports.columns import CHOICE_DEFAULTS, Column, labels
+from leads.imports.problems import NOTE, Found, note_texts, row_problem_text
+from leads.imports.read import recognise, rows_of
+from leads.imports.steps import columns_of, file_blocks
+from leads.models import Lead, LeadColumn, LeadImport, LeadImportRow
+from smp.lib.csv_export import BOM, csv_lines, safe_cell
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A problem or a note of one row in the active language. `column` is the header, "" for the whole row."""
+
+    line: int
+    column: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Value:
+    label: str
+    old: str
+    new: str
+
+    @property
+    def changed(self) -> bool:
+        return self.old != self.new
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    line: int
+    action: str
+    action_label: str
+    lead: Lead | None
+    values: list[Value]
+    problems: list[Remark]
+    notes: list[Remark]
+
+
+def remarks(row: LeadImportRow, columns: Sequence[Column]) -> tuple[list[Remark], list[Remark]]:
+    """(problems, notes) of one row."""
+
+    def header(place: int | None) -> str:
+        return columns[place].header if place is not None and place < len(columns) else ""
+
+    found: list[Found] = [] if row.action != LeadImportRow.Action.WRONG else [*(row.problems or []), *(row.conflicts or [])]
+    problems = [Remark(row.line, header(place), row_problem_text(code, params)) for place, code, params in found]
+    notes = [
+        Remark(row.line, header(place), text)
+        for place, code, params in row.notes or []
+        for text in note_texts(code, params)
+    ]
+    return problems, notes
+
+
+def file_notes(lead_import: LeadImport) -> list[tuple[str, str]]:
+    """(header, note) for columns that are not imported."""
+    return [(column.header, str(NOTE[column.note])) for column in columns_of(lead_import) if column.note]
+
+
+def wrong_rows(lead_import: LeadImport) -> Any:
+    return LeadImportRow.objects.filter(lead_import=lead_import, action=LeadImportRow.Action.WRONG).order_by("line")
+
+
+def problem_lines(lead_import: LeadImport, limit: int) -> list[str]:
+    """The first problems as sentences, for commands."""
+    columns = columns_of(lead_import)
+    lines = []
+    for row in wrong_rows(lead_import)[:limit]:
+        for problem in remarks(row, columns)[0]:
+            where = _("row %(line)s, %(column)s") if problem.column else _("row %(line)s")
+            lines.append(f"{where % {'line': problem.line, 'column': problem.column}}: {problem.text}")
+    return lines
+
+
+FILTERS = {
+    "new": Q(action="new"),
+    "update": Q(action="update"),
+    "unchanged": Q(action="unchanged"),
+    "wrong": Q(action="wrong"),
+    "notes": Q(notes__isnull=False),
+}
+
+
+def rows_shown(lead_import: LeadImport, rows: Sequence[LeadImportRow]) -> list[ShownRow]:
+    """One page of rows with old → new values: one query for their leads, whatever their number."""
+    columns = columns_of(lead_import)
+    leads = Lead.objects.in_bulk([row.lead_id for row in rows if row.lead_id is not None])
+    actions = dict(LeadImportRow.Action.choices)
+    shown = []
+    for row in rows:
+        problems, notes = remarks(row, columns)
+        lead = leads.get(row.lead_id) if row.lead_id is not None else None
+        done = lead_import.state == LeadImport.State.DONE
+        values = _values(columns, row, None if done else lead, update=lead_import.mode == LeadImport.Mode.UPDATE)
+        shown.append(ShownRow(row.line, row.action, str(actions.get(row.action, "")), lead, values, problems, notes))
+    return shown
+
+
+def _values(columns: Sequence[Column], row: LeadImportRow, lead: Lead | None, *, update: bool) -> list[Value]:
+    values = []
+    targets = [column for column in columns if column.target]
+    for column, cell in zip(targets, row.cells, strict=False):
+        if column.target == "id":
+            continue
+        old = "" if lead is None else _old(column, lead)
+        if column.target in CHOICE_DEFAULTS and not cell:
+            cell = (_old_raw(column, lead) if lead else "") if update else str(CHOICE_DEFAULTS[column.target])
+        new = _display(column, cell)
+        if new or old:
+            values.append(Value(column.header, old, new))
+    return values
+
+
+def _old_raw(column: Column, lead: Lead) -> str:
+    if column.extra_key:
+        value = lead.extra.get(column.extra_key)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return "" if value is None else str(value)
+    return str(getattr(lead, column.target))
+
+
+def _old(column: Column, lead: Lead) -> str:
+    return _display(column, _old_raw(column, lead))
+
+
+def _display(column: Column, value: str) -> str:
+    if column.target in CHOICE_DEFAULTS:
+        return str(dict(Lead._meta.get_field(column.target).choices or []).get(value, value))
+    return value
+
+
+def wrong_rows_csv(lead_import: LeadImport) -> Iterator[str]:
+    """The wrong rows as they stand in the file, with 行, 列, 理由 behind them: to correct and to import again (after
+    deleting the three columns). Reads the file again, so that it costs nothing until somebody asks."""
+
+    def blocks() -> Iterator[bytes]:
+        return file_blocks(lead_import)
+
+    class Echo:
+        def write(self, line: str) -> str:
+            return line
+
+    writer = csv.writer(Echo(), lineterminator="\r\n")
+    columns = columns_of(lead_import)
+    wrong = wrong_rows(lead_import).iterator(2000)
+    rows = enumerate(rows_of(blocks, recognise(blocks)), 1)
+    header = next(rows, (1, []))[1]
+    yield BOM + writer.writerow([*map(safe_cell, header), _("Row"), _("Column"), _("Reason")])  # type: ignore[operator]
+    for staged in wrong:
+        row = next((row for line, row in rows if line == staged.line), [])
+        problems, _notes = remarks(staged, columns)
+        padded = [*row, *[""] * (len(header) - len(row))]
+        where = " / ".join(dict.fromkeys(problem.column for problem in problems if problem.column))
+        why = " / ".join(problem.text for problem in problems)
+        yield writer.writerow([*map(safe_cell, padded), str(staged.line), safe_cell(where), safe_cell(why)])  # type: ignore[misc]
+
+
+def base_file() -> Iterator[str]:
+    """An empty file with every header an import knows, the users' own columns included."""
+    headers = [label for name, label in labels().items() if name != "id"]
+    return csv_lines([*headers, *LeadColumn.objects.values_list("label", flat=True)], [])

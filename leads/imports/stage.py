@@ -1,0 +1,130 @@
+"""Rows of a file → leads_leadimportrow, by COPY, a few thousand at a time."""
+
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from django.db import connection
+
+from leads.imports.columns import Cleaned, Column, clean
+from leads.imports.problems import FileProblem, Found
+from leads.models import LeadImport, LeadImportRow
+
+BATCH = 5_000
+MOST_ROWS = 5_000_000
+
+_COPY = "COPY leads_leadimportrow (lead_import_id, line, action, email_norm, cells, problems, notes) FROM STDIN"
+_SPECIAL = re.compile(r'[\\"\n\r\t]')
+# A cell inside an array inside COPY's text format: both have their own escapes.
+_ESCAPES = str.maketrans({"\\": "\\\\\\\\", '"': '\\\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+class Stager:
+    """Stages one file's rows; `rows` counts them."""
+
+    def __init__(self, lead_import: LeadImport, columns: Sequence[Column]) -> None:
+        self.lead_import_id = lead_import.pk
+        self.mode = lead_import.mode
+        self.columns = columns
+        self.targets = [(number, column) for number, column in enumerate(columns) if column.target]
+        self.ignored = [number for number, column in enumerate(columns) if not column.target and not column.note]
+        self.rows = 0
+        # Whether a row is new is known at once; what an update does is seen by judge.py.
+        self.action = LeadImportRow.Action.NEW.value if self.mode == LeadImport.Mode.ADD else ""
+
+    def stage(self, rows: Iterator[list[str]], first_line: int) -> int:
+        """Takes the next batch from `rows`; the number of rows taken from it, 0 at the end."""
+        batch = list(islice(rows, BATCH))
+        if not batch:
+            return 0
+        taken = len(batch)
+        width = len(self.columns)
+        lines: Sequence[int] = range(first_line, first_line + taken)
+        out: list[str] = []
+        if set(map(len, batch)) != {width}:
+            lines, batch, out = self._sort_out(lines, batch)
+        if batch:
+            out += self._staged(lines, batch)
+        self.rows += len(out)
+        if self.rows > MOST_ROWS:
+            raise FileProblem("too_many_rows", limit=MOST_ROWS)
+        if out:
+            with connection.cursor() as cursor:
+                cursor.copy_expert(_COPY, io.StringIO("".join(out)))
+        return taken
+
+    def _sort_out(self, lines: Sequence[int], batch: list[list[str]]) -> tuple[list[int], list[list[str]], list[str]]:
+        """Leaves empty lines out, cuts blank cells at the end that Excel adds, and stages ragged rows as wrong.
+
+        A row that is too short is not filled up: a blank cell clears a value (CSV-2), a missing one says nothing.
+        """
+        width = len(self.columns)
+        kept_lines, kept, out = [], [], []
+        for line, row in zip(lines, batch, strict=True):
+            if not any(map(str.strip, row)):
+                continue
+            if len(row) > width and not any(map(str.strip, row[width:])):
+                row = row[:width]
+            if len(row) == width:
+                kept_lines.append(line)
+                kept.append(row)
+            else:
+                problem: Found = (None, "ragged", {"cells": len(row), "columns": width})
+                out.append(f"{self.lead_import_id}\t{line}\twrong\t\t{{}}\t{_copy_json([problem])}\t\\N\n")
+        return kept_lines, kept, out
+
+    def _staged(self, lines: Sequence[int], batch: list[list[str]]) -> list[str]:
+        cells = list(zip(*batch, strict=True))
+        for number in self.ignored:
+            for line, cell in zip(lines, cells[number], strict=True):
+                if cell.strip():
+                    raise FileProblem("blank_header", column=number + 1, line=line)
+        problems: dict[int, list[Found]] = {}
+        notes: dict[int, list[Found]] = {}
+        blank = self._blank_rows(batch)
+        norms: Sequence[str] = ()
+        escaped: list[list[str]] = []
+        for number, column in self.targets:
+            cleaned: Cleaned = clean(column, cells[number], mode=self.mode)
+            for place, (code, params) in cleaned.problems.items():
+                problems.setdefault(place, []).append((number, code, params))
+            for place, (code, params) in cleaned.notes.items():
+                notes.setdefault(place, []).append((number, code, params))
+            norms = norms if cleaned.norms is None else [_escape(norm) for norm in cleaned.norms]
+            escaped.append(_escaped(cleaned.cells))
+        if not norms:
+            norms = [""] * len(batch)
+        head, action = f"{self.lead_import_id}\t", f"\t{self.action}\t"
+        out = [
+            f'{head}{line}{action}{norm}\t{{"' + '","'.join(row) + '"}\t\\N\t\\N\n'
+            for line, norm, row in zip(lines, norms, zip(*escaped, strict=True), strict=True)
+        ]
+        for place in problems.keys() | notes.keys():
+            row = '","'.join(column[place] for column in escaped)
+            found, noted = problems.get(place), notes.get(place)
+            action = LeadImportRow.Action.WRONG.value if found else self.action
+            out[place] = (
+                f'{head}{lines[place]}\t{action}\t{norms[place]}\t{{"{row}"}}\t{_copy_json(found)}\t{_copy_json(noted)}\n'
+            )
+        return [line for place, line in enumerate(out) if place not in blank] if blank else out
+
+    def _blank_rows(self, batch: list[list[str]]) -> set[int]:
+        """Rows of nothing but delimiters, which spreadsheets leave behind."""
+        return {place for place, row in enumerate(batch) if not any(row) or not "".join(row).strip()}
+
+
+def _escaped(cells: list[str]) -> list[str]:
+    if _SPECIAL.search("\x1f".join(cells)):
+        return [cell.translate(_ESCAPES) for cell in cells]
+    return cells
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _copy_json(found: Any) -> str:
+    return _escape(json.dumps(found, ensure_ascii=False)) if found else "\\N"
