@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class MailConfig(AppConfig):
@@ -9,8 +10,16 @@ class MailConfig(AppConfig):
         from mail.registered_settings import register_mail_settings
         from mail.search_items import register_mail_items
         from smp.lib.bench import register_bench
+        from smp.lib.navigation import Page, Tab, register_page, register_tab
 
         register_mail_settings()
         register_retry_settings()
         register_bench("resolve", "mail.bench_resolve")
         register_mail_items()
+
+        register_tab(Tab("mail", _("Mail"), 30))
+        send, look = _("Send"), _("Look")
+        wizard = ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done")
+        job = ("job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed")
+        register_page(Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard))
+        register_page(Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job))

@@ -182,3 +182,37 @@ def release_reserved(job: SendJob, *, now: datetime) -> int:
             {"job": job.pk, "now": now, "advertising": job.purpose == Purpose.ADVERTISING},
         )
         return int(cursor.fetchone()[0])
+
+
+@dataclass(frozen=True)
+class ExpectedLead:
+    """`reason` is "" for the addressed; `related_id` as in Delivery: the chosen lead, or the earlier delivery."""
+
+    lead_id: int
+    reason: str
+    related_id: int | None
+
+
+@dataclass(frozen=True)
+class ExpectedPage:
+    """`total` is 0 when the page lies behind the end."""
+
+    rows: list[ExpectedLead]
+    total: int
+
+
+def expected_page(plan: Plan, reason: str | None, *, now: datetime, limit: int, offset: int) -> ExpectedPage:
+    """One page of the leads behind a number of the dry run, newest first, and that number, from one statement.
+
+    `reason` is a Reason, "" for the addressed, None for everyone in scope.
+    """
+    ending = (
+        "SELECT lead_id, reason, related_id, count(*) OVER () FROM decision "
+        "WHERE %(wanted)s::text IS NULL OR reason = %(wanted)s ORDER BY lead_id DESC LIMIT %(limit)s OFFSET %(offset)s"
+    )
+    wanted = None if reason is None else str(reason)
+    sql, parameters = _statement(plan, ending, {"wanted": wanted, "limit": limit, "offset": offset}, now=now)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        found = cursor.fetchall()
+    return ExpectedPage([ExpectedLead(row[0], row[1], row[2]) for row in found], found[0][3] if found else 0)

@@ -1,0 +1,316 @@
+"""「ウィザード利用履歴」 and the page of one job. The rules are in mail/send_jobs.py; the numbers come from the decision rows."""
+
+import csv
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from leads.models import DmPermission, Lead
+from leads.search import describe_condition, leads_matching
+from mail import send_jobs
+from mail.filters import JobFilter
+from mail.job_queries import (
+    changed_permissions,
+    leads_named,
+    listed_jobs,
+    progress_of,
+    retries_of,
+    sent_numbers,
+    template_changed,
+)
+from mail.models import SendJob
+from mail.models.delivery import OPEN, DeliveryState
+from mail.models.send_job import FINISHED, RUNNING, JobState, RecipientRule
+from mail.recipients.explain import explain
+from mail.recipients.reasons import DECIDED_AT_START, Reason
+from settings import audit
+from settings.permissions import needs_edit, needs_view
+
+PAGE = 20
+LEADS = 100
+SORTS = {"id": "pk", "created": "created_at", "scheduled": "scheduled_at", "started": "started_at"}
+
+
+def confirmed_job(job_id: int) -> SendJob:
+    jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related("template", "search", "created_by")
+    return get_object_or_404(jobs, pk=job_id)
+
+
+def permission_labels(job: SendJob) -> list[str]:
+    return [str(DmPermission(value).label) for value in job.dm_permissions]
+
+
+def _rows(jobs: list[SendJob]) -> list[dict[str, Any]]:
+    now, sent = timezone.now(), sent_numbers(jobs)
+    return [
+        {
+            "job": job,
+            "state": send_jobs.displayed_state(job, now),
+            "sent": sent.get(job.pk, 0),
+            "permissions": permission_labels(job),
+            "by_user": job.rule == RecipientRule.BY_USER,
+        }
+        for job in jobs
+    ]
+
+
+def _filtered(request: HttpRequest) -> tuple[JobFilter, Any]:
+    found = JobFilter(request.GET, queryset=listed_jobs())
+    sort = request.GET.get("sort", "")
+    field = SORTS.get(sort.removeprefix("-"), "")
+    order = [f"{'-' if sort.startswith('-') else ''}{field}", "-pk"] if field else ["-pk"]
+    return found, found.qs.order_by(*order)
+
+
+@needs_view
+@require_GET
+def jobs(request: HttpRequest) -> HttpResponse:
+    found, queryset = _filtered(request)
+    page = Paginator(queryset, PAGE).get_page(request.GET.get("page"))
+    return render(request, "mail/jobs.html", {"filter": found, "page": page, "rows": _rows(list(page.object_list))})
+
+
+class _Line:
+    """What csv.writer writes into: hands the line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _safe(value: Any) -> str:
+    """CSV-3: a cell that a spreadsheet would take for a formula gets an apostrophe."""
+    text = str(value)
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+@needs_view
+@require_GET
+def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
+    """The list as filtered, as CSV: UTF-8 with BOM, as spreadsheets want it."""
+    _form, queryset = _filtered(request)
+    header = [
+        _("ID"), _("Registered at"), _("Template"), _("How recipients are given"), _("Search condition"), _("DM permission"),
+        _("Also send to people who already received it"), _("Reserved for"), _("Sending started at"), _("Sending status"),
+        _("Number sent"), _("Made by"),
+    ]  # fmt: skip
+    writer = csv.writer(_Line())
+    audit.record("job.export", user=request.user, detail={"filter": dict(request.GET.lists())})  # type: ignore[arg-type]
+
+    def moment(value: Any) -> str:
+        return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S") if value else ""
+
+    def lines() -> Iterator[str]:
+        yield "\ufeff" + writer.writerow(header)
+        for number in (paginator := Paginator(queryset, 500)).page_range:
+            for row in _rows(list(paginator.page(number).object_list)):
+                job = row["job"]
+                at_once = "" if job.scheduled_at else _("At once")
+                yield writer.writerow([
+                    _safe(value) for value in (
+                        job.pk, moment(job.created_at), job.template or "", job.get_rule_display(),
+                        _("By user (%(n)s people)") % {"n": job.tick_count} if row["by_user"] else job.search_name,
+                        "・".join(row["permissions"]), _("Send to them too") if job.include_sent else _("Leave them out"),
+                        moment(job.scheduled_at) or at_once, moment(job.started_at), row["state"].label, row["sent"], job.created_by or "",
+                    )
+                ])  # fmt: skip
+
+    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="send-jobs.csv"'
+    return response
+
+
+def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
+    """What changes while a job runs: state, numbers, progress, retries."""
+    now = timezone.now()
+    counts = send_jobs.count(job)
+    state = send_jobs.displayed_state(job, now)
+    by_state = counts.by_state
+    deliveries = f"{reverse('deliveries')}?job={job.pk}"
+
+    def link(*states: str) -> str:
+        return deliveries + "".join(f"&state={state}" for state in states)
+
+    waiting = (DeliveryState.RESERVED, *OPEN)
+    numbers = [
+        {"label": _("In scope"), "count": counts.in_scope, "url": deliveries, "kind": ""},
+        {"label": _("Addressed"), "count": counts.addressed, "url": f"{deliveries}&decision=addressed", "kind": ""},
+        {"label": DeliveryState.SENT.label, "count": by_state.get(DeliveryState.SENT, 0), "url": link(DeliveryState.SENT), "kind": ""},
+        {"label": DeliveryState.ERROR.label, "count": by_state.get(DeliveryState.ERROR, 0), "url": link(DeliveryState.ERROR), "kind": "bad"},
+        {
+            "label": DeliveryState.UNKNOWN.label, "count": by_state.get(DeliveryState.UNKNOWN, 0),
+            "url": link(DeliveryState.UNKNOWN), "kind": "unknown",
+        },
+        {"label": _("Still to come"), "count": counts.open, "url": link(*waiting), "kind": ""},
+    ]  # fmt: skip
+    return {
+        "job": job, "state": state, "counts": counts, "numbers": numbers, "progress": progress_of(job, counts, now=now),
+        "retries": retries_of(job), "running": job.state in RUNNING, "decided": bool(counts.in_scope) or job.decided_at is not None,
+        "sent": by_state.get(DeliveryState.SENT, 0), "errors": by_state.get(DeliveryState.ERROR, 0),
+        "unknown": by_state.get(DeliveryState.UNKNOWN, 0), "deferred_url": link(DeliveryState.DEFERRED),
+        "late": sum(number for reason, number in counts.by_reason.items() if reason not in DECIDED_AT_START),
+    }  # fmt: skip
+
+
+def _reason_rows(job: SendJob, counts: Any) -> list[dict[str, Any]]:
+    """「送られない人と理由」, in EXC-1's order; what came after the decision says so."""
+    decided = _("at the reservation") if job.rule == RecipientRule.BY_USER else _("at the start")
+    order = {reason: index for index, reason in enumerate(Reason)}
+    return [
+        {"label": Reason(reason).label, "count": number, "reason": reason, "when": decided if reason in DECIDED_AT_START else _("afterwards")}
+        for reason, number in sorted(counts.by_reason.items(), key=lambda item: order[Reason(item[0])])
+    ]
+
+
+@needs_view
+@require_GET
+def job(request: HttpRequest, job_id: int) -> HttpResponse:
+    job = confirmed_job(job_id)
+    now = timezone.now()
+    live = _live(job, request)
+    state = live["state"]
+    deletable, why_not = send_jobs.may_delete(job, now)
+    by_user = job.rule == RecipientRule.BY_USER
+    asked = request.GET.get("lead", "").strip()[:320]
+    reasons = _reason_rows(job, live["counts"])
+    return render(
+        request,
+        "mail/job.html",
+        live
+        | {
+            "by_user": by_user,
+            "condition": describe_condition(job.condition) if job.condition is not None and not by_user else "",
+            "permissions": permission_labels(job),
+            "tick_count": job.ticked.count() if by_user else 0,
+            "changed": changed_permissions(job).count() if by_user and state not in FINISHED else 0,
+            "template_changed": template_changed(job),
+            "reasons": reasons,
+            "left_out": sum(row["count"] for row in reasons),
+            "may_pause": job.state == JobState.SENDING,
+            "may_resume": job.state in {JobState.PAUSED, JobState.HALTED},
+            "may_stop": job.state not in FINISHED,
+            "waiting": state in {JobState.RESERVED, JobState.PREPARING},
+            "may_delete": deletable,
+            "why_not_deletable": why_not,
+            "asked": asked,
+            "answers": [{"lead": lead, "explanation": explain(job, lead, now=now)} for lead in leads_named(asked)] if asked else [],
+        },
+    )
+
+
+@needs_view
+@require_GET
+def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
+    """The live part, asked for every two seconds while the job runs; when its state changed, the page loads again."""
+    job = confirmed_job(job_id)
+    live = _live(job, request)
+    response = render(request, "mail/job_progress.html", live)
+    if request.GET.get("state") != live["state"]:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def _act(request: HttpRequest, job_id: int, act: Callable[..., Any], done: str) -> HttpResponse:
+    job = confirmed_job(job_id)
+    try:
+        act(job, user=request.user, now=timezone.now(), ip=request.META.get("REMOTE_ADDR"))
+    except send_jobs.Refused as refused:
+        messages.error(request, refused.message)
+    else:
+        messages.success(request, done)
+    return redirect("job", job.pk)
+
+
+@needs_edit
+@require_POST
+def job_pause(request: HttpRequest, job_id: int) -> HttpResponse:
+    return _act(request, job_id, send_jobs.pause, _("Paused. Nothing more is handed over until you resume."))
+
+
+@needs_edit
+@require_POST
+def job_resume(request: HttpRequest, job_id: int) -> HttpResponse:
+    return _act(request, job_id, send_jobs.resume, _("Resumed."))
+
+
+@needs_edit
+@require_http_methods(["GET", "POST"])
+def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
+    """「緊急停止」 (RSV-3): a page of its own, so that nobody stops a mailing by a slip."""
+    if request.method == "POST":
+        return _act(request, job_id, send_jobs.stop, _("Stopped. What was not handed over yet will not be sent."))
+    job = confirmed_job(job_id)
+    if job.state in FINISHED:
+        messages.error(request, _("This mailing is over; there is nothing left to stop."))
+        return redirect("job", job.pk)
+    return render(request, "mail/job_stop.html", {"job": job, "counts": send_jobs.count(job)})
+
+
+@needs_edit
+@require_http_methods(["GET", "POST"])
+def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
+    """「削除」 of a reservation, up to thirty minutes before its time (RSV-2)."""
+    if request.method == "POST":
+        return _act(request, job_id, send_jobs.delete_reservation, _("The reservation was deleted. Nothing will be sent."))
+    job = confirmed_job(job_id)
+    deletable, why_not = send_jobs.may_delete(job, timezone.now())
+    if not deletable:
+        messages.error(request, why_not)
+        return redirect("job", job.pk)
+    return render(request, "mail/job_delete.html", {"job": job})
+
+
+@needs_view
+@require_GET
+def job_leads(request: HttpRequest, job_id: int) -> HttpResponse:
+    """TGT-8: the list of leads of a by-user job, as it was ticked."""
+    job = confirmed_job(job_id)
+    if job.rule != RecipientRule.BY_USER:
+        return redirect("job", job.pk)
+    leads = Lead.objects.filter(pk__in=job.ticked.values("lead_id")).order_by("-pk")
+    return _lead_list(request, job, leads, _("The leads of this mailing"), _("Ticked in the wizard; fixed since the reservation."))
+
+
+@needs_view
+@require_GET
+def job_matching(request: HttpRequest, job_id: int) -> HttpResponse:
+    """「いま検索する」: who matches the condition now, as it was when the job was confirmed (TGT-8)."""
+    job = confirmed_job(job_id)
+    if job.rule != RecipientRule.BY_SEARCH or job.condition is None:
+        return redirect("job", job.pk)
+    try:
+        leads = leads_matching(job.condition, now=timezone.now()).order_by("-pk")
+        return _lead_list(
+            request, job, leads, _("Leads that match now"),
+            _("The condition of this mailing, searched on today's data. Who was really addressed is on the page of the mailing."),
+        )  # fmt: skip
+    except ValidationError as invalid:
+        messages.error(request, " ".join(invalid.messages))
+        return redirect("job", job.pk)
+
+
+def _lead_list(request: HttpRequest, job: SendJob, leads: Any, title: str, text: str) -> HttpResponse:
+    page = Paginator(leads, LEADS).get_page(request.GET.get("page"))
+    return render(request, "mail/job_leads.html", {"job": job, "page": page, "title": title, "text": text})
+
+
+@needs_view
+@require_GET
+def job_changed(request: HttpRequest, job_id: int) -> HttpResponse:
+    """Leads of a by-user reservation whose DM許可 changed since: they are mailed all the same (TGT-2, TGT-4)."""
+    job = confirmed_job(job_id)
+    page = Paginator(changed_permissions(job), LEADS).get_page(request.GET.get("page"))
+    labels = dict(DmPermission.choices)
+    rows = [
+        {"delivery": delivery, "lead": delivery.lead, "then": labels.get(delivery.dm_permission, ""), "now": delivery.lead.get_dm_permission_display()}
+        for delivery in page.object_list
+    ]
+    return render(request, "mail/job_changed.html", {"job": job, "page": page, "rows": rows})
