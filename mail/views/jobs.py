@@ -1,6 +1,5 @@
 """「ウィザード利用履歴」 and the page of one job. The rules are in mail/send_jobs.py; the numbers come from the decision rows."""
 
-import csv
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +33,8 @@ from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from settings import audit
 from settings.permissions import needs_edit, needs_view
+from smp.lib.client_ip import client_ip
+from smp.lib.csv_export import csv_response
 
 PAGE = 20
 LEADS = 100
@@ -79,53 +80,31 @@ def jobs(request: HttpRequest) -> HttpResponse:
     return render(request, "mail/jobs.html", {"filter": found, "page": page, "rows": _rows(list(page.object_list))})
 
 
-class _Line:
-    """What csv.writer writes into: hands the line back."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _safe(value: Any) -> str:
-    """CSV-3: a cell that a spreadsheet would take for a formula gets an apostrophe."""
-    text = str(value)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
-
-
 @needs_view
 @require_GET
 def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
-    """The list as filtered, as CSV: UTF-8 with BOM, as spreadsheets want it."""
+    """The list as filtered, as CSV (CSV-3)."""
     _form, queryset = _filtered(request)
     header = [
         _("ID"), _("Registered at"), _("Template"), _("How recipients are given"), _("Search condition"), _("DM permission"),
         _("Also send to people who already received it"), _("Reserved for"), _("Sending started at"), _("Sending status"),
         _("Number sent"), _("Made by"),
     ]  # fmt: skip
-    writer = csv.writer(_Line())
-    audit.record("job.export", user=request.user, detail={"filter": dict(request.GET.lists())})  # type: ignore[arg-type]
+    audit.record("job.export", user=request.user, detail={"filter": dict(request.GET.lists())}, ip=client_ip(request))
 
-    def moment(value: Any) -> str:
-        return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S") if value else ""
-
-    def lines() -> Iterator[str]:
-        yield "\ufeff" + writer.writerow(header)
-        for number in (paginator := Paginator(queryset, 500)).page_range:
+    def lines() -> Iterator[list[Any]]:
+        paginator = Paginator(queryset, 500)
+        for number in paginator.page_range:
             for row in _rows(list(paginator.page(number).object_list)):
                 job = row["job"]
-                at_once = "" if job.scheduled_at else _("At once")
-                yield writer.writerow([
-                    _safe(value) for value in (
-                        job.pk, moment(job.created_at), job.template or "", job.get_rule_display(),
-                        _("By user (%(n)s people)") % {"n": job.tick_count} if row["by_user"] else job.search_name,
-                        "・".join(row["permissions"]), _("Send to them too") if job.include_sent else _("Leave them out"),
-                        moment(job.scheduled_at) or at_once, moment(job.started_at), row["state"].label, row["sent"], job.created_by or "",
-                    )
-                ])  # fmt: skip
+                yield [
+                    job.pk, job.created_at, job.template, job.get_rule_display(),
+                    _("By user (%(n)s people)") % {"n": job.tick_count} if row["by_user"] else job.search_name,
+                    "・".join(row["permissions"]), _("Send to them too") if job.include_sent else _("Leave them out"),
+                    job.scheduled_at or _("At once"), job.started_at, row["state"].label, row["sent"], job.created_by,
+                ]  # fmt: skip
 
-    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = 'attachment; filename="send-jobs.csv"'
-    return response
+    return csv_response("send-jobs.csv", header, lines())
 
 
 def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
@@ -221,7 +200,7 @@ def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
 def _act(request: HttpRequest, job_id: int, act: Callable[..., Any], done: str) -> HttpResponse:
     job = confirmed_job(job_id)
     try:
-        act(job, user=request.user, now=timezone.now(), ip=request.META.get("REMOTE_ADDR"))
+        act(job, user=request.user, now=timezone.now(), ip=client_ip(request))
     except send_jobs.Refused as refused:
         messages.error(request, refused.message)
     else:

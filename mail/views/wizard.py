@@ -23,6 +23,7 @@ from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.recipients.resolve import expected_counts, expected_page
 from settings.permissions import needs_edit
+from smp.lib.client_ip import client_ip
 
 PAGE = 50
 STEPS = ("condition", "leads", "confirm", "done")
@@ -258,7 +259,7 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
             unwanted = DmPermission.UNWANTED in job.dm_permissions
             if unwanted and request.POST.get("unwanted_confirmed") == "yes":
                 send_jobs.change_draft(job, unwanted_confirmed=True)
-            send_jobs.confirm(job, user=request.user, now=now, ip=request.META.get("REMOTE_ADDR"))
+            send_jobs.confirm(job, user=request.user, now=now, ip=client_ip(request))
             return redirect("wizard_done", job.pk)
         except send_jobs.Refused as refused:
             if refused.code == "only_draft":
