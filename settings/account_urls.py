@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from settings import account_views as views
+from settings.views import account as views
 
 urlpatterns = [
     path("login/", views.login, name="login"),

@@ -7,7 +7,28 @@ class SettingsConfig(AppConfig):
     label = "settings"
 
     def ready(self) -> None:
-        from settings import language  # noqa: F401  (connects the login signal)
-        from smp.lib.navigation import Tab, register_tab
+        from settings import audit_labels, language  # noqa: F401  (language connects the login signal)
+        from settings.system_settings import Setting, register_setting
+        from smp.lib.navigation import Page, Tab, register_page, register_tab
 
+        audit_labels.register()
         register_tab(Tab("settings", _("Settings"), 90))
+        register_page(
+            Page("settings", _("System settings"), "system_settings", level="may_administer", position=10,
+                 aliases=("システム一覧", "システム設定", "System list"), url_names=("edit_system_setting",))
+        )  # fmt: skip
+        register_page(
+            Page("settings", _("Users"), "users", level="may_administer", position=20,
+                 aliases=("ユーザー", "ユーザー一覧", "ユーザ一覧", "管理者一覧", "権限", "アカウント"), url_names=("add_user", "edit_user"))
+        )  # fmt: skip
+        register_page(
+            Page("settings", _("Audit log"), "audit_log", level="may_administer", position=60,
+                 aliases=("監査ログ", "操作ログ", "ログ", "変更履歴"))
+        )  # fmt: skip
+        register_setting(
+            Setting(
+                "page_size", _("Rows on a page of a list"), int, 50,
+                help=_("How many rows each list shows before it goes on to the next page."),
+                minimum=10, maximum=500, section=_("Screens"),
+            )
+        )  # fmt: skip

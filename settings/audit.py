@@ -1,10 +1,14 @@
-"""SYS-2: the audit log. One function writes it."""
+"""SYS-2: the audit log. One function writes it; the words it is read with are registered by the apps."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Model
+from django.utils.functional import Promise
 
 from settings.models import AuditEntry, User
+
+Text = str | Promise
 
 
 def record(
@@ -12,18 +16,48 @@ def record(
     *,
     user: User | None,
     target: Model | None = None,
+    target_label: str = "",
     detail: dict[str, Any] | None = None,
     ip: str | None = None,
 ) -> AuditEntry:
     """Writes who did what to whom. `action` is `noun.verb` (lead.edit, job.stop, setting.change);
-    `user` None means the system or a command; `detail` must be JSON. Call it inside the change's transaction."""
+    `user` None means the system or a command; `detail` must be JSON: {"changes": {field: [before, after]}} and
+    whatever else explains it. Call it inside the change's transaction."""
     return AuditEntry.objects.create(
         action=action,
         user=user,
-        user_name=str(user) if user else "system",
+        user_name=str(user)[:150] if user else "system",
         target_type=target._meta.model_name if target is not None else "",
-        target_id=str(target.pk) if target is not None else "",
-        target_label=str(target)[:200] if target is not None else "",
+        target_id=str(target.pk)[:40] if target is not None else "",
+        target_label=(target_label or (str(target) if target is not None else ""))[:200],
         detail=detail or {},
         ip=ip,
     )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of one kind of target: its word, its page (a URL name with the id as only argument), its model."""
+
+    type: str
+    label: Text
+    url_name: str = ""
+    model: type[Model] | None = None
+
+
+ACTIONS: dict[str, Text] = {}
+TARGETS: dict[str, Target] = {}
+DETAILS: dict[str, Text] = {}  # words for the keys of `detail`
+
+
+def register_action(action: str, label: Text) -> None:
+    """From AppConfig.ready(): `register_action("lead.edit", _("Lead edited"))`."""
+    ACTIONS[action] = label
+
+
+def register_target(target: Target) -> None:
+    TARGETS[target.type] = target
+
+
+def register_detail(key: str, label: Text) -> None:
+    DETAILS[key] = label

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from settings import audit
-from settings.account_forms import LoginForm, OwnPasswordForm, ProfileForm
+from settings.forms.account import LoginForm, OwnPasswordForm, ProfileForm
 from settings.language import remember_language
 from settings.permissions import needs_view, public
 from smp.lib.client_ip import client_ip

@@ -1,0 +1,100 @@
+"""How an entry of 操作履歴 is read: words for actions, fields and values, and the page of what it is about."""
+
+import json
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Field, Model
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from settings.audit import ACTIONS, DETAILS, TARGETS, Target, register_action, register_detail, register_target
+from settings.models import AuditEntry, SystemSetting, User
+from settings.system_settings import SETTINGS, show_value
+
+LONGEST = 200  # characters of a value; the log is read, not printed
+
+
+def register() -> None:
+    register_action("user.create", _("User added"))
+    register_action("user.edit", _("User edited"))
+    register_action("user.password", _("Password changed"))
+    register_action("setting.change", _("System setting changed"))
+    register_action("audit.export", _("Audit log exported"))
+    register_target(Target("user", _("User"), "edit_user", User))
+    register_target(Target("systemsetting", _("System setting"), "edit_system_setting", SystemSetting))
+    register_detail("filter", _("Filter"))
+    register_detail("rows", _("Rows"))
+    register_detail("password", _("Password"))
+    register_detail("reason", _("Reason"))
+    register_detail("source", _("Source"))
+
+
+def action_label(action: str) -> str:
+    return str(ACTIONS.get(action, action))
+
+
+def target_url(entry: AuditEntry) -> str:
+    """The page of the target, or nothing when it has none."""
+    target = TARGETS.get(entry.target_type)
+    if not target or not target.url_name or not entry.target_id:
+        return ""
+    try:
+        return reverse(target.url_name, args=[entry.target_id])
+    except NoReverseMatch:
+        return ""
+
+
+def target_word(entry: AuditEntry) -> str:
+    target = TARGETS.get(entry.target_type)
+    return str(target.label) if target else entry.target_type
+
+
+def detail_lines(entry: AuditEntry) -> list[tuple[str, str]]:
+    """(word, what happened) for each fact of the entry: fields and choices in the words of the screens."""
+    target = TARGETS.get(entry.target_type)
+    model = target.model if target else None
+    lines = []
+    for key, value in entry.detail.items():
+        if key == "changes" and isinstance(value, dict):
+            lines += [_change(entry, model, name, change) for name, change in value.items()]
+        else:
+            lines.append((str(DETAILS.get(key, key)), _shown(value)))
+    return lines
+
+
+def _change(entry: AuditEntry, model: type[Model] | None, name: str, change: Any) -> tuple[str, str]:
+    if entry.target_type == "systemsetting" and (setting := SETTINGS.get(name)):
+        word = _now("Value")
+        shown = [show_value(setting, value) for value in change] if isinstance(change, list) else [show_value(setting, change)]
+    else:
+        field = _field(model, name)
+        word = str(field.verbose_name) if field else str(DETAILS.get(name, name))
+        choices = dict(field.flatchoices) if field else {}
+        values = change if isinstance(change, list) else [change]
+        shown = [_shown(choices.get(value, value) if not isinstance(value, (list, dict)) else value) for value in values]
+    return word, " → ".join(shown[:2])
+
+
+def _field(model: type[Model] | None, name: str) -> "Field[Any, Any] | None":
+    try:
+        field = model._meta.get_field(name) if model else None
+    except FieldDoesNotExist:
+        return None
+    return field if isinstance(field, Field) else None
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "" or value == [] or value == {}:
+        return "–"
+    if isinstance(value, bool):
+        return _now("Yes") if value else _now("No")
+    text = value if isinstance(value, str) else str(value) if not isinstance(value, (list, dict)) else _listed(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
+def _listed(value: list[Any] | dict[str, Any]) -> str:
+    if isinstance(value, list) and all(not isinstance(part, (list, dict)) for part in value):
+        return "、".join(str(part) for part in value)
+    return json.dumps(value, ensure_ascii=False)
