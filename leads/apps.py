@@ -20,6 +20,19 @@ class LeadsConfig(AppConfig):
                 help=_("The valid flag of the e-mail address goes off when this many deliveries have failed in a row."),
                 minimum=1,
                 maximum=20,
+                section=_("Leads"),
+            )
+        )
+        register_setting(
+            Setting(
+                "consent_retention_months",  # LAW-2
+                _("Months the evidence of consent is kept after the last mail"),
+                int,
+                36,
+                help=_("At least 1 month, at most 36. Within this time a consent record is never deleted."),
+                minimum=1,
+                maximum=36,
+                section=_("Leads"),
             )
         )
         register_lead_items()

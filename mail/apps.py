@@ -7,10 +7,10 @@ class MailConfig(AppConfig):
 
     def ready(self) -> None:
         from mail.delivery.retries import register_retry_settings
-        from mail.registered_settings import register_mail_settings
+        from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
         from smp.lib.bench import register_bench
-        from smp.lib.navigation import Page, Tab, register_page, register_tab
+        from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
         register_mail_settings()
         register_retry_settings()
@@ -22,3 +22,4 @@ class MailConfig(AppConfig):
         job = ("job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed")
         register_page(Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard, position=10))
         register_page(Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job, position=20))
+        register_notice("mail", duplicates_reminder)

@@ -1,13 +1,28 @@
 """The mail part of 「システム設定一覧」. Read them with `settings.system_settings.get_setting`."""
 
+import re
+
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from settings.system_settings import Setting, register_setting
+from settings.system_settings import Setting, get_setting, register_setting
 
 SKIP_DUPLICATES = "skip_duplicate_addresses"
 
+_LOCAL_PART = re.compile(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?")
+
+
+def check_local_part(value: str) -> None:
+    if not _LOCAL_PART.fullmatch(value) or ".." in value:
+        raise ValidationError(
+            _("Use 1 to 32 lower-case letters, digits, dots, hyphens and underscores; begin and end with a letter or digit.")
+        )
+
 
 def register_mail_settings() -> None:
+    """From AppConfig.ready()."""
+    sending, identity = _("Sending mail"), _("Sender's identity (shown in advertising mail)")
     register_setting(
         Setting(
             SKIP_DUPLICATES,
@@ -21,5 +36,43 @@ def register_mail_settings() -> None:
                 "This setting affects the whole system: check first that no other administrator has a mailing reserved. "
                 "Set the value back to 1 promptly after your mailing."
             ),
+            section=sending,
         )
+    )
+    register_setting(
+        Setting(
+            "attachments_limit_mb", _("Attachments of a template, together (MB)"), int, 5, minimum=1, maximum=20, section=sending,
+            help=_("Files grow by a third on their way, and many Japanese mail servers refuse mails over 10 MB."),
+        )
+    )  # fmt: skip
+    register_setting(
+        Setting(
+            "failure_local_part", _("Local part of the system's failure address"), str, "failure", section=sending,
+            help=_("What stands before the @ of the system's domain. Bounces sent there are recorded and bother nobody."),
+            check=check_local_part,
+        )
+    )  # fmt: skip
+    register_setting(
+        Setting(
+            "legal_name", _("Organisation"), str, "", maximum=200, section=identity,
+            help=_("The name of the company or organisation that sends, as readers of the mail shall see it."),
+        )
+    )  # fmt: skip
+    register_setting(
+        Setting("legal_address", _("Postal address"), "text", "", maximum=400, section=identity,
+                help=_("Postal code, prefecture, city and street."))
+    )  # fmt: skip
+    register_setting(
+        Setting("legal_contact", _("Contact for questions and complaints"), "text", "", maximum=400, section=identity,
+                help=_("An e-mail address, a phone number or a URL."))
+    )  # fmt: skip
+
+
+def duplicates_reminder() -> str | Promise | None:
+    """EXC-3: as long as the setting is off, every page of the mail tab says so."""
+    if get_setting(SKIP_DUPLICATES):
+        return None
+    return _(
+        "“The mail wizard does not send to duplicate addresses” is disabled (0): leads that share an address each get the mail. "
+        "Set it back to 1 after your mails are sent."
     )

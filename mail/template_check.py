@@ -17,12 +17,12 @@ from mail.japanese import Unencodable, unencodable
 from mail.merge_fields import OPT_OUT, check_names, known_names
 from mail.merging import TemplateError, normalise_newlines
 from mail.models.template import Charset, MailForm, MailTemplate, Purpose
+from settings.system_settings import get_setting
 
 ADDRESS_FIELDS = {  # field: several addresses?
     "to": True, "from_address": False, "cc": True, "bcc": True, "reply_to": True, "errors_to": False,
 }  # fmt: skip
 ATTACHMENT_MAX = 3_000_000  # bytes of one file
-ATTACHMENTS_MAX = 5_000_000  # bytes of all files of a template: about 7 MB as sent, what Japanese servers still take
 BODY_FIELDS = {"text_body": "text", "html_body": "html"}
 
 _OPT_OUT_NAMES = {OPT_OUT, "unsubscribe_url"}
@@ -195,9 +195,10 @@ def _attachments(template: MailTemplate) -> list[Problem]:
     if not template.pk:
         return []
     size = template.attachments.aggregate(size=Sum("size"))["size"] or 0
-    if size <= ATTACHMENTS_MAX:
+    limit = get_setting("attachments_limit_mb")
+    if size <= limit * 1_000_000:
         return []
-    text = _("The attachments are too large together: at most %(limit)s MB.") % {"limit": ATTACHMENTS_MAX // 1_000_000}
+    text = _("The attachments are too large together: at most %(limit)s MB.") % {"limit": limit}
     return [Problem("attachments", None, text)]
 
 

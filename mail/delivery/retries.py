@@ -16,6 +16,7 @@ INTERVAL = Setting(
     minimum=1,
     maximum=1440,
     help=_("How long a mail waits that the receiving server could not take at the moment."),
+    section=_("Sending mail"),
 )
 PERIOD = Setting(
     key="retry_period_hours",
@@ -25,6 +26,7 @@ PERIOD = Setting(
     minimum=1,
     maximum=168,
     help=_("After this time without success the mail ends as an error with code 41606."),
+    section=_("Sending mail"),
 )
 
 

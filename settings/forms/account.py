@@ -19,8 +19,9 @@ class LoginForm(AuthenticationForm):
         self.fields["password"].label = _("Password")
 
     def clean(self):
-        # A NUL byte is no text PostgreSQL can compare; such a name belongs to nobody.
-        if "\0" in (self.data.get(self.add_prefix("username")) or ""):
+        # Such names belong to nobody: PostgreSQL compares no NUL byte, and django-axes cannot store a longer one.
+        username = self.data.get(self.add_prefix("username")) or ""
+        if "\0" in username or len(username) > User._meta.get_field("username").max_length:
             raise self.get_invalid_login_error()
         return super().clean()
 

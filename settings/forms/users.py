@@ -3,8 +3,6 @@ from django.utils.translation import gettext_lazy as _
 
 from settings.models import Role, User
 
-ROLE_HELP = _("What each role may do is written beside this form.")
-
 
 class UserForm(forms.ModelForm):
     """Parses only; the rules are settings.users.save_user's."""

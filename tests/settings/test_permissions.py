@@ -1,0 +1,110 @@
+"""SYS-1: every page checks the role. The walk over all URLs needs no list to be kept, but the public ones are literal."""
+
+import re
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from settings.models import Role
+from tests.factories import make_user
+
+PUBLIC = {"login", "logout", "set_language", "opt_out", "one_click", "opt_out_done"}
+PUBLIC_DEMO = {"inbox", "inbox_message", "inbox_html", "inbox_part", "inbox_raw"}
+LEVELS = {"may_view", "may_edit", "may_administer", "public"}
+
+
+def all_patterns(resolver=None, prefix=""):
+    for pattern in (resolver or get_resolver()).url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from all_patterns(pattern, prefix + str(pattern.pattern))
+        elif isinstance(pattern, URLPattern):
+            yield prefix + str(pattern.pattern), pattern
+
+
+def example(route: str) -> str:
+    """A URL of the route with ids nobody has: who may not open it is refused before anything is looked up."""
+    route = re.sub(r"<uuid:\w+>", "00000000-0000-0000-0000-000000000000", route)
+    route = re.sub(r"<int:\w+>", "999999999", route)
+    return "/" + re.sub(r"<(?:\w+:)?\w+>", "nothing", route)
+
+
+@pytest.fixture
+def people(db):
+    return {
+        "misaki": make_user("misaki", role=Role.PRIVILEGED),
+        "kenta": make_user("kenta", role=Role.CAMPAIGN),
+        "yui": make_user("yui", role=Role.VIEWER),
+    }
+
+
+def test_every_view_says_who_may_open_it():
+    """SYS-1"""
+    without = [route for route, pattern in all_patterns() if getattr(pattern.callback, "needs_level", None) not in LEVELS]
+    assert without == []
+
+
+def test_what_is_public_is_listed_here():
+    """SYS-1"""
+    public = {pattern.name for _route, pattern in all_patterns() if pattern.callback.needs_level == "public"}
+    assert public - PUBLIC - PUBLIC_DEMO == set()
+
+
+def test_every_url_has_a_name():
+    assert [route for route, pattern in all_patterns() if not pattern.name] == []
+
+
+def test_without_a_login_every_page_leads_to_the_login(client, db):
+    """SYS-1"""
+    for route, pattern in all_patterns():
+        if pattern.callback.needs_level == "public":
+            continue
+        for call in (client.get, client.post):
+            response = call(example(route))
+            assert response.status_code == 302, route
+            assert response["Location"].startswith("/login/?next="), route
+
+
+def test_yui_the_viewer_is_refused_every_edit_page(client, people):
+    """SYS-1: 閲覧者"""
+    client.force_login(people["yui"])
+    for route, pattern in all_patterns():
+        if pattern.callback.needs_level in {"may_edit", "may_administer"}:
+            for call in (client.get, client.post):
+                response = call(example(route))
+                assert response.status_code == 403, route
+                assert "特権管理者に依頼してください" in response.content.decode(), route
+
+
+def test_kenta_the_campaign_administrator_is_refused_what_holds_for_everybody(client, people):
+    """SYS-1: キャンペーン管理者"""
+    client.force_login(people["kenta"])
+    administer = {route: pattern for route, pattern in all_patterns() if pattern.callback.needs_level == "may_administer"}
+    assert {pattern.name for pattern in administer.values()} >= {"users", "edit_user", "system_settings", "audit_log"}
+    for route in administer:
+        assert client.get(example(route)).status_code == 403, route
+        assert client.post(example(route)).status_code == 403, route
+
+
+def test_misaki_the_privileged_administrator_is_refused_nothing(client, people):
+    """SYS-1: 特権管理者"""
+    client.force_login(people["misaki"])
+    for route, pattern in all_patterns():
+        if pattern.callback.needs_level in {"may_view", "may_edit", "may_administer"} and "<" not in route:
+            assert client.get(example(route)).status_code != 403, route
+
+
+def test_pages_of_a_deactivated_user_end_at_once(client, people):
+    """SYS-1"""
+    client.force_login(people["yui"])
+    assert client.get("/profile/").status_code == 200
+    people["yui"].is_active = False
+    people["yui"].save()
+    assert client.get("/profile/").status_code == 302
+
+
+def test_the_settings_tab_is_not_offered_to_who_may_not_open_it(client, people):
+    """SYS-1"""
+    client.force_login(people["yui"])
+    assert "/settings/system/" not in client.get("/profile/").content.decode()
+    client.force_login(people["misaki"])
+    assert "/settings/system/" in client.get("/profile/").content.decode()
