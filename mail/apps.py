@@ -7,6 +7,7 @@ class MailConfig(AppConfig):
 
     def ready(self) -> None:
         from mail.delivery.retries import register_retry_settings
+        from mail.lead_panel import register_why_panel
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
         from smp.lib.bench import register_bench
@@ -23,3 +24,5 @@ class MailConfig(AppConfig):
         register_page(Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard, position=10))
         register_page(Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job, position=20))
         register_notice("mail", duplicates_reminder)
+        register_page(Page("mail", _("Individual mail history"), "deliveries", look, url_names=("delivery",), position=30))
+        register_why_panel()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from mail.views import jobs, wizard
+from mail.views import delivery_views, jobs, wizard
 
 urlpatterns = [
     path("wizard/", wizard.wizard, name="wizard"),
@@ -23,4 +23,8 @@ urlpatterns = [
     path("jobs/<int:job_id>/leads/", jobs.job_leads, name="job_leads"),
     path("jobs/<int:job_id>/matching/", jobs.job_matching, name="job_matching"),
     path("jobs/<int:job_id>/changed/", jobs.job_changed, name="job_changed"),
+    path("deliveries/", delivery_views.deliveries, name="deliveries"),
+    path("deliveries/<int:delivery_id>/", delivery_views.delivery, name="delivery"),
+    path("deliveries/<int:delivery_id>/html/", delivery_views.delivery_html, name="delivery_html"),
+    path("deliveries/<int:delivery_id>/source/", delivery_views.delivery_source, name="delivery_source"),
 ]

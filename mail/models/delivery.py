@@ -1,3 +1,4 @@
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -116,6 +117,8 @@ class Delivery(models.Model):
             models.Index(fields=["job", "state", "reason"], name="delivery_counts"),
             models.Index(fields=["lead", "-id"], name="delivery_lead"),
             models.Index(fields=["template", "lead"], name="delivery_template"),  # EXC-2: already sent
+            # the history by period: rows come in the order of time, so a block range index of a few pages is enough
+            BrinIndex(fields=["decided_at"], name="delivery_decided"),
             # the working set: tiny beside the ledger
             models.Index(
                 fields=["job", "next_at"], condition=Q(state__in=["queued", "deferred"]), name="delivery_due"

@@ -1,0 +1,49 @@
+"""The lead page's 「なぜ届いた・届かなかったのか」 (EXC-6): every mail of one lead, one sentence each.
+
+By-user reservations are among them: their decision rows exist from the reservation on (TGT-2).
+"""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from leads.models import Lead
+from leads.panels import Panel, register_panel
+from mail.models import Delivery
+from mail.models.delivery import DeliveryState
+from mail.recipients.explain import explain_delivery
+
+SHOWN = 20
+
+
+def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
+    """One query, however many mails. Those still to come stand on top, then the newest."""
+    rows = list(
+        Delivery.objects.filter(lead=lead)
+        .select_related("job", "template")
+        .defer("merge_values", "template__html_body", "template__text_body")
+        .order_by("-id")[: SHOWN + 1]
+    )
+    mails = [
+        {
+            "delivery": row,
+            "at": _time(row),
+            "title": row.subject or (row.template.name if row.template else ""),
+            "explanation": explain_delivery(row),
+        }
+        for row in rows[:SHOWN]
+    ]
+    mails.sort(key=lambda mail: mail["delivery"].state != DeliveryState.RESERVED)
+    return {"mails": mails, "more": len(rows) > SHOWN}
+
+
+def _time(row: Delivery) -> Any:
+    if row.state == DeliveryState.RESERVED and row.job and row.job.scheduled_at:
+        return row.job.scheduled_at
+    return row.sent_at or row.decided_at
+
+
+def register_why_panel() -> None:
+    """Called by MailConfig.ready()."""
+    register_panel(Panel("why", _("Why it arrived, or not"), "mail/lead_panel.html", why_panel, position=10))

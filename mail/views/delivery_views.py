@@ -1,0 +1,154 @@
+"""「個別メール送信履歴」: the list (RES-4) and one mail with everything known about it (RSV-4, ADDR-4, TGT-12)."""
+
+from typing import Any
+
+from django import forms
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+
+from leads.models import DmPermission, Lead, Registration
+from mail.delivery_list import TIME_LIMIT, TooMuchToRead, delivery_page
+from mail.models import Delivery
+from mail.models.delivery import DeliveryKind, DeliveryState
+from mail.models.template import MailForm
+from mail.recipients.explain import explain_delivery
+from mail.recipients.reasons import Reason
+from mail.results import ResultGroup
+from mail.search_items import template_choices, template_labels
+from mail.sent_mail import NotRebuilt, rebuild
+from mail.smtp.replies import describe_code
+from settings.permissions import needs_view
+
+BIGGEST_ID = 2**63 - 1
+# Somebody's HTML: no scripts, nothing loaded from anywhere, and it may not even navigate.
+HTML_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
+
+
+def _identifier(label: Any) -> forms.IntegerField:
+    return forms.IntegerField(label=label, required=False, min_value=1, max_value=BIGGEST_ID)
+
+
+class DeliveryFilterForm(forms.Form):
+    address = forms.CharField(label=gettext_lazy("To (part of the address)"), required=False, max_length=320)
+    title = forms.CharField(label=gettext_lazy("Title (part)"), required=False, max_length=300)
+    state = forms.ChoiceField(label=gettext_lazy("Result"), required=False)
+    first_day = forms.DateField(label=gettext_lazy("From (day)"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    last_day = forms.DateField(label=gettext_lazy("Until (day)"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    reason = forms.ChoiceField(label=gettext_lazy("Reason"), required=False)
+    code = forms.IntegerField(label=gettext_lazy("Code"), required=False, min_value=0, max_value=99999)
+    kind = forms.ChoiceField(label=gettext_lazy("Sent as"), required=False)
+    template = forms.ChoiceField(label=gettext_lazy("Template"), required=False)
+    job = _identifier(gettext_lazy("Mailing (ID)"))
+    lead = _identifier(gettext_lazy("Lead ID"))
+    before = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST_ID, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        everything = ("", _("All"))
+        details = [(state.value, state.label) for state in DeliveryState if state.value not in ResultGroup.values]
+        self.fields["state"].choices = [everything, *ResultGroup.choices, (_("In detail"), details)]
+        self.fields["reason"].choices = [everything, *Reason.choices]
+        self.fields["kind"].choices = [everything, *DeliveryKind.choices]
+        chosen = self.data.get("template", "")
+        choices = template_choices()
+        if chosen.isascii() and chosen.isdecimal() and len(chosen) < 19 and chosen not in {key for key, _label in choices}:
+            choices += list(template_labels([chosen]).items())
+        self.fields["template"].choices = [everything, *choices]
+
+    def main_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in ("address", "title", "state", "first_day", "last_day")]
+
+    def more_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in ("reason", "code", "kind", "template", "job", "lead")]
+
+    @property
+    def more_used(self) -> bool:
+        return any(field.value() not in (None, "") or field.errors for field in self.more_fields())
+
+
+@needs_view
+@require_GET
+def deliveries(request: HttpRequest) -> HttpResponse:
+    form = DeliveryFilterForm(request.GET)
+    context: dict[str, Any] = {"form": form, "page": None, "lead": None}
+    if form.is_valid():
+        wanted = form.cleaned_data
+        try:
+            context["page"] = delivery_page(wanted, before=wanted["before"])
+        except TooMuchToRead:
+            context["too_much"] = int(TIME_LIMIT.total_seconds())
+        if wanted["lead"]:
+            context["lead"] = Lead.objects.filter(pk=wanted["lead"]).first()
+    return render(request, "mail/deliveries.html", context, status=200 if form.is_valid() else 422)
+
+
+def _delivery(delivery_id: int) -> Delivery:
+    return get_object_or_404(Delivery.objects.select_related("lead", "template", "job", "snapshot"), pk=min(delivery_id, BIGGEST_ID))
+
+
+@needs_view
+@require_GET
+def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    one = _delivery(delivery_id)
+    try:
+        sent, not_rebuilt = rebuild(one), ""
+    except NotRebuilt as problem:
+        sent, not_rebuilt = None, str(problem)
+    content = one.snapshot.content if one.snapshot else {}
+    context = {
+        "delivery": one,
+        "sent": sent,
+        "not_rebuilt": not_rebuilt,
+        "form_label": MailForm(content["form"]).label if content.get("form") in MailForm.values else "",
+        "explanation": explain_delivery(one),
+        "code_text": describe_code(one.code),
+        "events": [(event, _event_label(event.what)) for event in one.events.all()],
+        "dm_label": DmPermission(one.dm_permission).label if one.dm_permission in DmPermission.values else one.dm_permission,
+        "registration_label": Registration(one.registration).label if one.registration in Registration.values else one.registration,
+        "attachments": [part.get("file_name", "") for part in content.get("attachments", []) if isinstance(part, dict)],
+    }
+    return render(request, "mail/delivery.html", context)
+
+
+def _event_label(what: str) -> str:
+    if what in DeliveryState.values:
+        return str(DeliveryState(what).label)
+    return {
+        "swept": _("Lease over: put back by the sweeper"), "bounced": _("A bounce came in"), "attempt": _("Attempt"),
+    }.get(what, what)  # fmt: skip
+
+
+def _sent_or_404(delivery_id: int):
+    try:
+        return rebuild(_delivery(delivery_id)).mail
+    except NotRebuilt as problem:
+        raise Http404(str(problem)) from problem
+
+
+@needs_view
+@require_GET
+def delivery_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    """The HTML part alone, for the sandboxed frame."""
+    mail = _sent_or_404(delivery_id)
+    if not mail.html:
+        raise Http404(_("This mail has no HTML part."))
+    response = HttpResponse(mail.html)
+    response["Content-Security-Policy"] = HTML_POLICY
+    response["Referrer-Policy"] = "no-referrer"
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@needs_view
+@require_GET
+def delivery_source(request: HttpRequest, delivery_id: int) -> HttpResponse:
+    """The bytes as handed over, as a download."""
+    mail = _sent_or_404(delivery_id)
+    response = HttpResponse(mail.data, content_type="message/rfc822")
+    response["Content-Disposition"] = f'attachment; filename="mail-{delivery_id}-{timezone.localtime():%Y%m%d}.eml"'
+    response["Cache-Control"] = "no-store"
+    return response
