@@ -39,3 +39,6 @@ class LeadsConfig(AppConfig):
         register_page(Page("leads", _("Compound search"), "compound_search", url_names=("search_count",), position=20))
         register_page(Page("leads", _("Saved searches"), "searches", url_names=("search_delete",), position=30))
         register_bench("import", "leads.bench_import")
+        register_page(
+            Page("leads", _("CSV bulk update"), "imports", group=_("Bring in"), level="may_edit", aliases=("CSVインポート", "CSV取込", "CSV import"), url_names=("lead_import",), position=10)
+        )

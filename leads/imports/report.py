@@ -3,9 +3,8 @@
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from leads.imports.columns import CHOICE_DEFAULTS, Column, labels
@@ -68,7 +67,7 @@ def file_notes(lead_import: LeadImport) -> list[tuple[str, str]]:
     return [(column.header, str(NOTE[column.note])) for column in columns_of(lead_import) if column.note]
 
 
-def wrong_rows(lead_import: LeadImport) -> Any:
+def wrong_rows(lead_import: LeadImport) -> QuerySet[LeadImportRow]:
     return LeadImportRow.objects.filter(lead_import=lead_import, action=LeadImportRow.Action.WRONG).order_by("line")
 
 
@@ -83,18 +82,60 @@ def problem_lines(lead_import: LeadImport, limit: int) -> list[str]:
     return lines
 
 
-FILTERS = {
-    "new": Q(action="new"),
-    "update": Q(action="update"),
-    "unchanged": Q(action="unchanged"),
-    "wrong": Q(action="wrong"),
-    "notes": Q(notes__isnull=False),
-}
+@dataclass(frozen=True)
+class Kind:
+    """One count of the check's page; a link to its rows."""
+
+    key: str
+    label: str
+    count: int
 
 
-def rows_shown(lead_import: LeadImport, rows: Sequence[LeadImportRow]) -> list[ShownRow]:
-    """One page of rows with old → new values: one query for their leads, whatever their number."""
+def kinds(lead_import: LeadImport) -> list[Kind]:
+    """The counts worth a link, the wrong ones first."""
+    counts = lead_import.counts
+    add = lead_import.mode == LeadImport.Mode.ADD
+    action = LeadImportRow.Action
+    shown = [Kind("wrong", str(action.WRONG.label), counts["wrong"])]
+    if add:
+        shown.append(Kind("new", str(action.NEW.label), counts["new"]))
+    else:
+        shown.append(Kind("update", str(action.UPDATE.label), counts["update"]))
+        shown.append(Kind("unchanged", str(action.UNCHANGED.label), counts["unchanged"]))
+    shown.append(Kind("notes", _("With notes"), counts["notes"]))
+    if add and lead_import.state == LeadImport.State.CHECKED:
+        shown.append(Kind("shared", _("Address in several leads"), counts["shared"]))
+    return shown
+
+
+def rows_of_kind(lead_import: LeadImport, kind: str) -> QuerySet[LeadImportRow]:
+    rows = LeadImportRow.objects.filter(lead_import=lead_import).order_by("line")
+    if kind == "notes":
+        return rows.filter(notes__isnull=False)
+    if kind == "shared":
+        new = rows.filter(action=LeadImportRow.Action.NEW).exclude(email_norm="")
+        twice = new.order_by().values("email_norm").annotate(rows=Count("line")).filter(rows__gt=1).values("email_norm")
+        there = Lead.objects.existing().filter(email_norm=OuterRef("email_norm"))
+        return new.filter(Q(email_norm__in=twice) | Q(Exists(there)))
+    return rows.filter(action=kind)
+
+
+def made_leads(lead_import: LeadImport, kind: str, start: int, number: int) -> list[int]:
+    """The ids of the leads that the `start`-th (from 1) and following new rows became: written in the order of the
+    rows, all with the moment of the commit, so nothing had to be noted row by row."""
+    if kind != "new" or lead_import.committed_at is None or start < 1:
+        return []
+    made = Lead.objects.filter(created_at=lead_import.committed_at).order_by("id").values_list("id", flat=True)
+    return list(made[start - 1 : start - 1 + number])
+
+
+def rows_shown(lead_import: LeadImport, rows: Sequence[LeadImportRow], *, made: Sequence[int] = ()) -> list[ShownRow]:
+    """One page of rows with old → new values: one query for their leads, whatever their number. `made` holds the ids
+    of the new rows' leads after the commit."""
     columns = columns_of(lead_import)
+    if made:
+        for row, lead_id in zip(rows, made, strict=False):
+            row.lead_id = lead_id
     leads = Lead.objects.in_bulk([row.lead_id for row in rows if row.lead_id is not None])
     actions = dict(LeadImportRow.Action.choices)
     shown = []

@@ -1,0 +1,42 @@
+"""The upload form of 「CSV一括更新」."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from leads.imports.steps import MEGABYTE, MOST_MEGABYTES
+from leads.models import ConsentRecord, LeadImport
+
+Evidence = ConsentRecord.Evidence
+CHOSEN_AT_UPLOAD = (Evidence.IMPORT, Evidence.FORM, Evidence.CARD, Evidence.PUBLIC, Evidence.TRADE)
+
+
+class ImportForm(forms.Form):
+    mode = forms.ChoiceField(label=_("Mode"), choices=LeadImport.Mode, initial=LeadImport.Mode.ADD, widget=forms.RadioSelect)
+    key = forms.ChoiceField(
+        label=_("Key for overwriting"),
+        choices=LeadImport.Key,
+        required=False,
+        help_text=_("How the lead of a row is found. Only for “Overwrite existing leads”."),
+    )
+    evidence = forms.ChoiceField(
+        label=_("Evidence of consent"),
+        choices=[(kind.value, kind.label) for kind in CHOSEN_AT_UPLOAD],
+        help_text=_("What the DM permission in this file is based on. It is kept in each lead's consent history."),
+    )
+    file = forms.FileField(
+        label=_("CSV file"),
+        max_length=255,
+        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv,text/plain"}),
+        error_messages={"empty": _("The file is empty. Choose a file with a header row and at least one row below it.")},
+    )
+
+    def clean_file(self):
+        file = self.cleaned_data["file"]
+        if file.size > MOST_MEGABYTES * MEGABYTE:
+            raise forms.ValidationError(
+                _("The file is larger than %(limit)s MB. Split it into several files."), params={"limit": MOST_MEGABYTES}
+            )
+        return file
+
+    def clean_key(self):
+        return self.cleaned_data["key"] or LeadImport.Key.ID
