@@ -10,6 +10,7 @@ from mail.merge_fields import check_names
 from mail.merging import TemplateError
 
 LIST_MAX = 1000  # characters as typed, before merging
+SINGLE_MAX = 320
 
 _MERGE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _SEPARATORS = ";；，、"
@@ -25,9 +26,10 @@ def split_addresses(text: str, *, several: bool) -> list[str]:
     ADDR-1: separated by a comma, after which one half-width space may stand; at most 1000 characters.
     ADDR-2: `;` `，` `、`, and in a single-address field a comma too, raise AddressFieldError.
     """
-    if len(text) > LIST_MAX:
+    limit = LIST_MAX if several else SINGLE_MAX
+    if len(text) > limit:
         raise AddressFieldError(
-            _("Enter at most %(limit)s characters (now %(length)s).") % {"limit": LIST_MAX, "length": len(text)}
+            _("Enter at most %(limit)s characters (now %(length)s).") % {"limit": limit, "length": len(text)}
         )
     if not text.strip():
         return []

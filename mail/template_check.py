@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
@@ -59,13 +59,35 @@ def check_template(template: MailTemplate) -> list[Problem]:
 
 def check_content(template: MailTemplate, names: Iterable[str]) -> list[Problem]:
     """The same for a template that is not saved yet, without its attachments. Pure; `names`: the merge fields known."""
-    names = list(names)
-    problems = [*_merge_errors(template, names), *_addresses(template, names), *_emptiness(template)]
+    problems = [*writing_errors(template, names), *_emptiness(template)]
     if template.purpose == Purpose.ADVERTISING:
         problems += _law(template)
     if template.charset == Charset.ISO_2022_JP:
         problems += _characters(template)
     return problems + _links(template) + _wide_braces(template)
+
+
+def writing_errors(template: MailTemplate, names: Iterable[str]) -> list[Problem]:
+    """What the editor refuses to save: texts that cannot be merged and address fields that cannot be used."""
+    names = list(names)
+    values = {field: str(getattr(template, field)) for field in ADDRESS_FIELDS}
+    problems = [*_merge_errors(template, names), *address_errors(values, names)]
+    for field in ("to", "from_address"):
+        if not values[field].strip():
+            problems.append(Problem(field, None, _("Enter an address or a merge field.")))
+    return problems
+
+
+def address_errors(values: Mapping[str, str], names: Iterable[str]) -> list[Problem]:
+    """ADDR-1 and ADDR-2 for {field: text}."""
+    names = list(names)
+    problems = []
+    for field, text in values.items():
+        try:
+            check_address_field(text, several=ADDRESS_FIELDS[field], names=names)
+        except AddressFieldError as error:
+            problems.append(Problem(field, None, str(error)))
+    return problems
 
 
 def bodies(template: MailTemplate) -> list[str]:
@@ -91,20 +113,6 @@ def _merge_errors(template: MailTemplate, names: list[str]) -> list[Problem]:
             check_names(getattr(template, field), names)
         except TemplateError as error:
             problems.append(Problem(field, error.line, str(error)))
-    return problems
-
-
-def _addresses(template: MailTemplate, names: list[str]) -> list[Problem]:
-    problems = []
-    for field, several in ADDRESS_FIELDS.items():
-        value = getattr(template, field)
-        try:
-            check_address_field(value, several=several, names=names)
-        except AddressFieldError as error:
-            problems.append(Problem(field, None, str(error)))
-    for field in ("to", "from_address"):
-        if not getattr(template, field).strip():
-            problems.append(Problem(field, None, _("Enter an address or a merge field.")))
     return problems
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from mail.views import delivery_views, jobs, wizard
+from mail.views import delivery_views, jobs, templates, wizard
 
 urlpatterns = [
     path("wizard/", wizard.wizard, name="wizard"),
@@ -27,4 +27,20 @@ urlpatterns = [
     path("deliveries/<int:delivery_id>/", delivery_views.delivery, name="delivery"),
     path("deliveries/<int:delivery_id>/html/", delivery_views.delivery_html, name="delivery_html"),
     path("deliveries/<int:delivery_id>/source/", delivery_views.delivery_source, name="delivery_source"),
+    path("templates/", templates.templates, name="templates"),
+    path("templates/new/", templates.template_new, name="template_new"),
+    path("templates/<int:template_id>/", templates.template, name="template"),
+    path("templates/<int:template_id>/edit/", templates.template_edit, name="template_edit"),
+    path("templates/<int:template_id>/copy/", templates.template_copy, name="template_copy"),
+    path("templates/<int:template_id>/archive/", templates.template_archive, name="template_archive"),
+    path("templates/<int:template_id>/restore/", templates.template_restore, name="template_restore"),
+    path("templates/<int:template_id>/html/", templates.template_html, name="template_html"),
+    path("templates/<int:template_id>/test/", templates.template_test_send, name="template_test_send"),
+    path(
+        "templates/<int:template_id>/attachments/<int:attachment_id>/",
+        templates.template_attachment,
+        name="template_attachment",
+    ),
+    path("mail-settings/", templates.mail_settings, name="mail_settings"),
+    path("mail-settings/<slug:kind>/", templates.mail_settings_edit, name="mail_settings_edit"),
 ]

@@ -1,0 +1,139 @@
+"""TEST-1..4, TEST-6: sending a template to oneself, with the data of one real lead and links that stop nobody.
+
+A test mail is a Delivery without a job and without a lead, so it can never count as "already sent", change a lead's
+valid flag or unsubscribe anybody; `related_id` remembers whose data were merged.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from leads.address import check_email, normalise_email
+from leads.models import DmPermission, Lead, LeadKind, LeadQuerySet, Registration
+from mail.hints import hint
+from mail.merge_fields import values_for
+from mail.message import Skeleton, as_test, snapshot_content, store_snapshot
+from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
+from mail.models.template import MailTemplate
+from settings import audit
+from settings.models import User
+
+ADDRESSES_MAX = 10
+
+# TEST-2 「申込をキャンセルしていない」: filled by the app that knows applications.
+_FILTERS: list[Callable[[LeadQuerySet], LeadQuerySet]] = []
+
+
+class TestRefused(ValueError):
+    """A test mail that cannot be sent; str() says why, in the active language."""
+
+    __test__ = False
+
+
+def register_test_lead_filter(narrow: Callable[[LeadQuerySet], LeadQuerySet]) -> None:
+    """For later apps: narrows the leads whose data may be merged into a test mail."""
+    if narrow not in _FILTERS:
+        _FILTERS.append(narrow)
+
+
+def fitting_leads() -> LeadQuerySet:
+    """TEST-2: valid address, DM許可 希望する, visitor, full registration, newest registration first."""
+    leads = (
+        Lead.objects.existing()
+        .filter(
+            email_malformed=False,
+            email_valid=True,
+            dm_permission=DmPermission.WANTED,
+            kind=LeadKind.VISITOR,
+            registration=Registration.FULL,
+        )
+        .exclude(email="")
+        .order_by("-created_at", "-id")
+    )
+    for narrow in _FILTERS:
+        leads = narrow(leads)
+    return leads
+
+
+def test_lead(ticked_ids: Sequence[int] = ()) -> tuple[Lead | None, str]:
+    """(the lead whose data are merged, why this one). TEST-3: of ticked leads the one that registered last, whatever
+    its flags; TEST-4: None and the reason when nobody fits."""
+    if ticked_ids:
+        lead = Lead.objects.existing().filter(pk__in=ticked_ids).order_by("-created_at", "-id").first()
+        if lead:
+            return lead, _("The lead you ticked is used (of several, the one that registered last).")
+    lead = fitting_leads().first()
+    if lead:
+        return lead, _("The lead that registered last is used, of those with a valid address who want mail.")
+    return None, _(
+        "No lead fits (valid address, wants mail, visitor, full registration), so merge fields stay blank in the test mail."
+    )
+
+
+test_lead.__test__ = False  # type: ignore[attr-defined]  # the name is the field's, not pytest's
+
+
+def split_test_addresses(text: str) -> list[str]:
+    """Addresses separated by commas, spaces or lines, each once. TestRefused names the wrong one."""
+    addresses: dict[str, str] = {}
+    for word in text.replace(",", " ").replace(";", " ").replace("、", " ").replace("，", " ").split():
+        check = check_email(word)
+        if check.malformed or not check.address:
+            raise TestRefused(f"{word}: {check.text}")
+        addresses.setdefault(normalise_email(check.address), check.address)
+    if not addresses:
+        raise TestRefused(_("Enter the address the test mail goes to."))
+    if len(addresses) > ADDRESSES_MAX:
+        raise TestRefused(_("At most %(limit)s addresses.") % {"limit": ADDRESSES_MAX})
+    return list(addresses.values())
+
+
+def send_test(
+    template: MailTemplate,
+    *,
+    addresses: Iterable[str],
+    user: User | None,
+    now: datetime,
+    ticked_ids: Sequence[int] = (),
+    ip: str | None = None,
+) -> list[Delivery]:
+    """Queues one test mail per address and returns the deliveries. TestRefused when the template cannot be merged."""
+    lead, _why = test_lead(ticked_ids)
+    content = as_test(snapshot_content(template))
+    addresses = list(addresses)
+    try:
+        skeleton = Skeleton(content)
+        values = merge_values(skeleton, lead, now=now)
+        # Built once here, so that a mistake is said on the screen and not in the history.
+        skeleton.build(values, delivery_id=0, lead_id=None, sent_at=now, address=addresses[0])
+    except ValueError as error:
+        raise TestRefused(str(error)) from error
+    with transaction.atomic():
+        snapshot = store_snapshot(content)
+        deliveries = Delivery.objects.bulk_create(
+            Delivery(
+                kind=DeliveryKind.TEST,
+                template=template,
+                state=DeliveryState.QUEUED,
+                decided_at=now,
+                next_at=now,
+                address=address,
+                snapshot=snapshot,
+                merge_values=values,
+                related_id=lead.pk if lead else None,
+            )
+            for address in addresses
+        )
+        detail = {"addresses": addresses, "merge_data_of_lead": lead.pk if lead else None}
+        audit.record("template.test_send", user=user, target=template, detail=detail, ip=ip)
+        transaction.on_commit(lambda: hint("mail.tasks.tick"))
+    return deliveries
+
+
+def merge_values(skeleton: Skeleton, lead: Lead | None, *, now: datetime) -> dict[str, str]:
+    """The lead's values for the names the mail uses; TEST-4: nothing, and so blanks, without a lead."""
+    if lead is None:
+        return {}
+    return values_for([lead], now=now, names=skeleton.names)[lead.pk]

@@ -1,0 +1,310 @@
+"""「テンプレート一覧」, the editor, the preview and the test send; 「メール設定」. Rules: mail/templates.py, mail/test_send.py."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from leads.models import Lead
+from mail import mail_kinds
+from mail.address_fields import AddressFieldError
+from mail.forms.templates import MailSettingsForm, TemplateFilterForm, TemplateForm, TestSendForm
+from mail.mail_kinds import mail_kind, save_settings, settings_of
+from mail.merge_fields import MergeField, merge_fields, values_for
+from mail.merging import TemplateError
+from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
+from mail.models import MailTemplate, TemplateAttachment
+from mail.models.send_job import SendJob
+from mail.template_check import ADDRESS_FIELDS, Problem, check_template, unencodable_in
+from mail.templates import (
+    AttachmentRefused,
+    Conflict,
+    archive_template,
+    body_fields,
+    copy_template,
+    listed_templates,
+    new_template,
+    restore_template,
+    save_template,
+    starts_soon,
+    waiting_jobs,
+)
+from mail.test_send import TestRefused, merge_values, send_test, test_lead
+from settings.permissions import needs_administer, needs_edit, needs_view
+from smp.lib.client_ip import client_ip
+
+PAGE = 30
+SORTS = {"name", "updated_at", "last_used_at", "sent_count"}
+# Somebody else's HTML: no scripts, no forms, no frames, nothing from this site but what the mail itself brings.
+PREVIEW_POLICY = "default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+
+
+@needs_view
+@require_GET
+def templates(request: HttpRequest) -> HttpResponse:
+    form = TemplateFilterForm(request.GET)
+    found = listed_templates(archived=form.is_valid() and form.cleaned_data["archived"])
+    if form.is_valid():
+        if words := form.cleaned_data["q"].replace("\0", ""):
+            found = found.filter(Q(name__icontains=words) | Q(subject__icontains=words))
+        for field in ("form", "purpose"):
+            if form.cleaned_data[field]:
+                found = found.filter(**{field: form.cleaned_data[field]})
+    sort = request.GET.get("sort", "")
+    if sort.removeprefix("-") in SORTS:
+        found = found.order_by(sort, "-pk")
+    page = Paginator(found.select_related("updated_by"), PAGE).get_page(request.GET.get("page"))
+    return render(request, "mail/templates.html", {"page_obj": page, "templates": page.object_list, "form": form})
+
+
+def _template(template_id: int) -> MailTemplate:
+    return get_object_or_404(MailTemplate.objects.select_related("created_by", "updated_by"), pk=template_id)
+
+
+@needs_view
+@require_GET
+def template(request: HttpRequest, template_id: int) -> HttpResponse:
+    """One template: what stands in its way, the preview with a lead's data, and how it was used."""
+    now = timezone.now()
+    shown = _template(template_id)
+    lead, why = _preview_lead(request)
+    mail, refusal = _build(shown, lead, now)
+    jobs = waiting_jobs(shown)
+    lost = {field_label(field): items for field, items in unencodable_in(shown).items()} if shown.charset == "iso-2022-jp" else {}
+    context = {
+        "template": shown,
+        "problems": [asdict(problem) | {"label": _label(problem)} for problem in check_template(shown)],
+        "lead": lead,
+        "why": why,
+        "mail": mail,
+        "refusal": refusal,
+        "headers": _headers(mail) if mail else [],
+        "shown_bodies": body_fields(shown.form),
+        "waiting": jobs,
+        "soon": starts_soon(jobs, now),
+        "lost": lost,
+        "attachments": shown.attachments.defer("content"),
+        "usage": listed_templates(archived=shown.archived_at is not None).get(pk=shown.pk),
+    }
+    return render(request, "mail/template.html", context)
+
+
+@needs_view
+@require_GET
+def template_html(request: HttpRequest, template_id: int) -> HttpResponse:
+    """The merged HTML alone, for the sandboxed frame of the preview."""
+    shown = _template(template_id)
+    lead, _why = _preview_lead(request)
+    mail, refusal = _build(shown, lead, timezone.now())
+    response = HttpResponse(mail.html if mail else "", content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = PREVIEW_POLICY
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _preview_lead(request: HttpRequest) -> tuple[Lead | None, str]:
+    """The lead named by `lead` (an ID, an address or a name), otherwise the one a test mail would use (TEST-2)."""
+    words = request.GET.get("lead", "").replace("\0", "").strip()[:200]
+    if not words:
+        return test_lead()
+    leads = Lead.objects.existing().order_by("-id")
+    number = words.lstrip("#")
+    lead = leads.filter(pk=int(number)).first() if number.isascii() and number.isdigit() and len(number) < 18 else None
+    lead = lead or leads.filter(Q(email_norm=words.lower()) | Q(last_name=words) | Q(company=words)).first()
+    if lead is None:
+        parts = words.replace("\u3000", " ").split(" ", 1)
+        lead = leads.filter(last_name=parts[0], first_name=parts[-1]).first() if len(parts) == 2 else None
+    if lead is None:
+        lead, why = test_lead()
+        return lead, _("No lead was found for “%(words)s”.") % {"words": words} + " " + why
+    return lead, _("The lead you chose.")
+
+
+def _build(shown: MailTemplate, lead: Lead | None, now: datetime) -> tuple[BuiltMail | None, str]:
+    """(the mail as it would be sent now, "") or (None, why it cannot be made)."""
+    try:
+        content = snapshot_content(shown) | {"attachments": []}
+        address = None
+        if lead is None:
+            content, address = as_test(content) | {"subject": content["subject"]}, "test@example.com"
+        skeleton = Skeleton(content)
+        values = merge_values(skeleton, lead, now=now)
+        return skeleton.build(values, delivery_id=0, lead_id=lead.pk if lead else None, sent_at=now, address=address), ""
+    except (TemplateError, AddressFieldError, MergeProblem) as error:
+        return None, str(error)
+
+
+def _headers(mail: BuiltMail) -> list[tuple[str, str]]:
+    """The header fields as they will be, unfolded, with encoded words left as they are on the wire."""
+    block = mail.data.split(b"\r\n\r\n", 1)[0].decode("ascii").replace("\r\n ", "\n ")
+    fields: list[list[str]] = []
+    for line in block.split("\r\n"):
+        name, _colon, value = line.partition(": ")
+        fields.append([name, value])
+    return [(name, value) for name, value in fields]
+
+
+def _label(problem: Problem) -> str:
+    return _("Attachments") if problem.field == "attachments" else field_label(problem.field)
+
+
+@needs_edit
+@require_http_methods(["GET", "POST"])
+def template_new(request: HttpRequest) -> HttpResponse:
+    return _edit(request, new_template())
+
+
+@needs_edit
+@require_http_methods(["GET", "POST"])
+def template_edit(request: HttpRequest, template_id: int) -> HttpResponse:
+    return _edit(request, _template(template_id))
+
+
+def _edit(request: HttpRequest, edited: MailTemplate) -> HttpResponse:
+    waiting = waiting_jobs(edited)
+    form = TemplateForm(request.POST or None, request.FILES or None, instance=edited)
+    if request.method == "POST" and form.is_valid():
+        try:
+            saved = save_template(
+                form.save(commit=False),
+                user=request.user,
+                seen_at=form.cleaned_data["seen_at"],
+                files=form.new_files,
+                removed=[file.pk for file in form.cleaned_data["removed"]],
+                ip=client_ip(request),
+            )
+        except Conflict as conflict:
+            form.add_error(None, str(conflict))
+            stored = _template(edited.pk)
+            # Saving once more is the way to overwrite, after looking.
+            form.data = form.data.copy()
+            form.data["seen_at"] = stored.updated_at.isoformat()
+        except AttachmentRefused as refused:
+            form.add_error("files", str(refused))
+        else:
+            messages.success(request, _("The template was saved."))
+            return redirect("template", saved.pk)
+    context = {
+        "form": form,
+        "template": edited,
+        "groups": _picker(merge_fields()),
+        "waiting": waiting,
+        "soon": starts_soon(waiting, timezone.now()),
+    }
+    return render(request, "mail/template_edit.html", context)
+
+
+def _picker(fields: list[MergeField]) -> list[dict[str, Any]]:
+    """[{"label": group, "fields": [{"insert": "{{ 姓 }}", "label": "Last name", "aliases": "last_name"}]}]"""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for field in fields:
+        entry = {"insert": "{{ " + field.name + " }}", "label": str(field.label), "aliases": ", ".join(field.aliases)}
+        groups.setdefault(str(field.group), []).append(entry)
+    return [{"label": label, "fields": entries} for label, entries in groups.items()]
+
+
+@needs_edit
+@require_POST
+def template_copy(request: HttpRequest, template_id: int) -> HttpResponse:
+    copy = copy_template(_template(template_id), user=request.user, ip=client_ip(request))
+    messages.success(request, _("The template was copied."))
+    return redirect("template_edit", copy.pk)
+
+
+@needs_edit
+@require_POST
+def template_archive(request: HttpRequest, template_id: int) -> HttpResponse:
+    shown = _template(template_id)
+    if archive_template(shown, user=request.user, now=timezone.now(), ip=client_ip(request)):
+        messages.success(request, _("The template was archived. Histories keep it."))
+        return redirect("templates")
+    messages.error(request, _("A reserved mailing uses this template. Delete the reservation first."))
+    return redirect("template", shown.pk)
+
+
+@needs_edit
+@require_POST
+def template_restore(request: HttpRequest, template_id: int) -> HttpResponse:
+    shown = _template(template_id)
+    restore_template(shown, user=request.user, ip=client_ip(request))
+    messages.success(request, _("The template is back in the list."))
+    return redirect("template", shown.pk)
+
+
+@needs_view
+@require_GET
+def template_attachment(request: HttpRequest, template_id: int, attachment_id: int) -> HttpResponse:
+    """Downloads a file; never shown inside this site, whatever it says it is."""
+    file = get_object_or_404(TemplateAttachment, pk=attachment_id, template_id=template_id)
+    response = HttpResponse(bytes(file.content), content_type="application/octet-stream")
+    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.file_name, safe='')}"
+    return response
+
+
+@needs_edit
+@require_http_methods(["GET", "POST"])
+def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
+    """TEST-1. `lead` (repeatable): leads ticked before (TEST-3). `job`: the wizard run it came from, for its ticks and the way back."""
+    shown = _template(template_id)
+    source = request.POST if request.method == "POST" else request.GET
+    ticked = [int(value) for value in source.getlist("lead") if value.isascii() and value.isdigit() and len(value) < 18][:500]
+    job = _job(source.get("job", ""))
+    if job and not ticked:
+        ticked = list(job.ticked.values_list("lead_id", flat=True)[:500])
+    back = reverse("wizard_confirm", args=[job.pk]) if job else reverse("template", args=[shown.pk])
+    form = TestSendForm(request.POST or None, initial={"addresses": request.user.email})
+    if request.method == "POST" and form.is_valid():
+        try:
+            sent = send_test(
+                shown,
+                addresses=form.cleaned_data["addresses"],
+                user=request.user,
+                now=timezone.now(),
+                ticked_ids=ticked,
+                ip=client_ip(request),
+            )
+        except TestRefused as refused:
+            form.add_error(None, str(refused))
+        else:
+            where = ", ".join(delivery.address for delivery in sent)
+            messages.success(request, _("The test mail is on its way to %(where)s.") % {"where": where})
+            return redirect(back)
+    lead, why = test_lead(ticked)
+    context = {"template": shown, "form": form, "lead": lead, "why": why, "ticked": ticked, "job": job, "back": back}
+    return render(request, "mail/template_test_send.html", context)
+
+
+def _job(text: str) -> SendJob | None:
+    return SendJob.objects.filter(pk=int(text)).first() if text.isascii() and text.isdigit() and len(text) < 18 else None
+
+
+@needs_view
+@require_GET
+def mail_settings(request: HttpRequest) -> HttpResponse:
+    rows = [{"kind": kind, "settings": settings_of(kind.key)} for kind in mail_kinds.mail_kinds()]
+    return render(request, "mail/mail_settings.html", {"rows": rows})
+
+
+@needs_administer
+@require_http_methods(["GET", "POST"])
+def mail_settings_edit(request: HttpRequest, kind: str) -> HttpResponse:
+    known = mail_kind(kind)
+    if known is None:
+        raise Http404
+    form = MailSettingsForm(request.POST or None, instance=settings_of(kind), kind=known)
+    if request.method == "POST" and form.is_valid():
+        values = {name: form.cleaned_data[name] for name in form.fields}
+        save_settings(known, values, user=request.user, ip=client_ip(request))
+        messages.success(request, _("The mail settings were saved."))
+        return redirect("mail_settings")
+    return render(request, "mail/mail_settings_edit.html", {"form": form, "kind": known})
