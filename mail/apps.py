@@ -26,3 +26,8 @@ class MailConfig(AppConfig):
         register_notice("mail", duplicates_reminder)
         register_page(Page("mail", _("Individual mail history"), "deliveries", look, url_names=("delivery",), position=30))
         register_why_panel()
+        prepare = _("Prepare")
+        template = ("template", "template_new", "template_edit", "template_test_send")
+        old_name = ("メールテンプレート一覧",)
+        register_page(Page("mail", _("Templates"), "templates", prepare, aliases=old_name, url_names=template, position=70))
+        register_page(Page("mail", _("Mail settings"), "mail_settings", prepare, url_names=("mail_settings_edit",), position=71))
