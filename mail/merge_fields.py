@@ -162,7 +162,7 @@ def _column_text(column: LeadColumn, lead: Lead) -> str:
 
 
 def _register_own() -> None:
-    person, work, other = gettext_lazy("Person"), gettext_lazy("Company"), gettext_lazy("Mail and lead")
+    person, work, other = gettext_lazy("Person"), gettext_lazy("Company and address"), gettext_lazy("Mail and lead")
     for name, label, group, read, aliases in (
         ("姓", gettext_lazy("Last name"), person, lambda lead: lead.last_name, ("last_name",)),
         ("名", gettext_lazy("First name"), person, lambda lead: lead.first_name, ("first_name",)),

@@ -53,7 +53,7 @@ def listed_templates(*, archived: bool = False) -> QuerySet[MailTemplate]:
         last_used_at=Max("jobs__started_at"),
         job_count=Count("jobs", filter=started),
         sent_count=Sum(Case(When(started, then=sent), default=Value(0)), default=0),
-    )
+    ).order_by("-updated_at", "-pk")
 
 
 def new_template() -> MailTemplate:

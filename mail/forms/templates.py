@@ -135,7 +135,7 @@ class MailSettingsForm(forms.ModelForm):
     class Meta:
         model = MailSettings
         fields = ("enabled", "from_address", "from_name", "cc", "bcc", "reply_to", "errors_to")
-        help_texts = {name: text for name, text in _HELP.items() if name in fields}
+        help_texts = _HELP
 
     def __init__(self, *args: Any, kind: MailKind, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -20,12 +20,12 @@ from mail import mail_kinds
 from mail.address_fields import AddressFieldError
 from mail.forms.templates import MailSettingsForm, TemplateFilterForm, TemplateForm, TestSendForm
 from mail.mail_kinds import mail_kind, save_settings, settings_of
-from mail.merge_fields import MergeField, merge_fields, values_for
+from mail.merge_fields import MergeField, merge_fields
 from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
 from mail.models import MailTemplate, TemplateAttachment
 from mail.models.send_job import SendJob
-from mail.template_check import ADDRESS_FIELDS, Problem, check_template, unencodable_in
+from mail.template_check import Problem, check_template, unencodable_in
 from mail.templates import (
     AttachmentRefused,
     Conflict,
