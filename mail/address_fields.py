@@ -38,7 +38,8 @@ def split_addresses(text: str, *, several: bool) -> list[str]:
     wrong = any(mark in outside for mark in _SEPARATORS) or "{%" in outside
     if wrong or (not several and "," in outside):
         raise AddressFieldError(_check_format())
-    items, start = [], 0
+    items: list[str] = []
+    start = 0
     for part in outside.split(","):
         item = text[start : start + len(part)]
         start += len(part) + 1
@@ -68,7 +69,9 @@ def envelope_form(address: str) -> str:
     if any(ord(character) < 0x20 for character in address):
         raise ValueError(_("It contains an invisible character; type it again."))
     ascii_form = smtp_address(address)
-    if not ascii_form.isascii() or any(ord(character) <= 0x20 or character in "<>\x7f" for character in ascii_form):
+    if not ascii_form.isascii() or any(
+        ord(character) <= 0x20 or character in "<>\x7f" for character in ascii_form
+    ):
         raise ValueError(_check_format())
     return ascii_form
 

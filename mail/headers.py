@@ -60,7 +60,11 @@ def mailboxes_field(name: str, mailboxes: Iterable[tuple[str, str]], charset: st
         else:
             lines.append(spec)
         entries.append(lines)
-    pieces = [line + ("," if line is lines[-1] and lines is not entries[-1] else "") for lines in entries for line in lines]
+    pieces = [
+        line + ("," if line is lines[-1] and lines is not entries[-1] else "")
+        for lines in entries
+        for line in lines
+    ]
     return raw_field(name, *pieces)
 
 
@@ -147,18 +151,27 @@ def _continued(parameter: str, text: str) -> list[str]:
         chunks[-1] += escaped
     if len(chunks) == 1:
         return [f"{parameter}*=UTF-8''{chunks[0]}"]
-    lines = [f"{parameter}*{i}*={'UTF-8' + chr(39) * 2 if i == 0 else ''}{chunk}" for i, chunk in enumerate(chunks)]
+    lines = [
+        f"{parameter}*{i}*={'UTF-8' + chr(39) * 2 if i == 0 else ''}{chunk}" for i, chunk in enumerate(chunks)
+    ]
     return [line + ";" for line in lines[:-1]] + lines[-1:]
 
 
 def field_names(block: bytes) -> list[str]:
     """The names a header block really has, as a receiver reads it. ValueError for anything that is no header line:
     the last check before a mail leaves, so that a mistake above cannot let a value become a field."""
-    names = []
+    names: list[str] = []
     if not block.endswith(b"\r\n"):
         raise ValueError("header block does not end with CRLF")
     for line in block[:-2].split(b"\r\n"):
-        if b"\r" in line or b"\n" in line or b"\0" in line or not line.isascii() or not line.strip() or len(line) > 998:
+        if (
+            b"\r" in line
+            or b"\n" in line
+            or b"\0" in line
+            or not line.isascii()
+            or not line.strip()
+            or len(line) > 998
+        ):
             raise ValueError(f"not a header line: {line[:80]!r}")
         if line[:1] in b" \t":
             if not names:

@@ -45,7 +45,9 @@ def settings_of(key: str) -> MailSettings:
     return MailSettings.objects.filter(kind=key).first() or MailSettings(kind=key)
 
 
-def save_settings(kind: MailKind, values: dict[str, object], *, user: User | None, ip: str | None = None) -> MailSettings:
+def save_settings(
+    kind: MailKind, values: dict[str, object], *, user: User | None, ip: str | None = None
+) -> MailSettings:
     """Stores checked values; a kind that is not automatic is always ON."""
     if not kind.automatic:
         values = values | {"enabled": True}
@@ -54,7 +56,13 @@ def save_settings(kind: MailKind, values: dict[str, object], *, user: User | Non
         changed = [field for field in FIELDS if field in values and getattr(before, field) != values[field]]
         stored, _created = MailSettings.objects.update_or_create(kind=kind.key, defaults=values)
         if changed:
-            audit.record("mail_settings.change", user=user, target=stored, detail={"kind": kind.key, "changed": changed}, ip=ip)
+            audit.record(
+                "mail_settings.change",
+                user=user,
+                target=stored,
+                detail={"kind": kind.key, "changed": changed},
+                ip=ip,
+            )
     return stored
 
 

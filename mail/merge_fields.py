@@ -58,7 +58,9 @@ def merge_fields() -> list[MergeField]:
     return [*_FIELDS.values(), *(_column_field(column, taken) for column in LeadColumn.objects.all())]
 
 
-def values_for(leads: Iterable[Lead], *, now: datetime, names: Iterable[str] | None = None) -> dict[int, dict[str, str]]:
+def values_for(
+    leads: Iterable[Lead], *, now: datetime, names: Iterable[str] | None = None
+) -> dict[int, dict[str, str]]:
     """{lead id: {name: text}} for every lead and every name asked for, empty where the lead has no value.
 
     `names`: what the template uses (`Skeleton.names`), Japanese or English; None = all names of all fields.
@@ -162,13 +164,29 @@ def _column_text(column: LeadColumn, lead: Lead) -> str:
 
 
 def _register_own() -> None:
-    person, work, other = gettext_lazy("Person"), gettext_lazy("Company and address"), gettext_lazy("Mail and lead")
+    person, work, other = (
+        gettext_lazy("Person"),
+        gettext_lazy("Company and address"),
+        gettext_lazy("Mail and lead"),
+    )
     for name, label, group, read, aliases in (
         ("姓", gettext_lazy("Last name"), person, lambda lead: lead.last_name, ("last_name",)),
         ("名", gettext_lazy("First name"), person, lambda lead: lead.first_name, ("first_name",)),
         ("氏名", gettext_lazy("Full name"), person, lambda lead: lead.full_name, ("full_name",)),
-        ("セイ", gettext_lazy("Last name (kana)"), person, lambda lead: lead.last_name_kana, ("last_name_kana",)),
-        ("メイ", gettext_lazy("First name (kana)"), person, lambda lead: lead.first_name_kana, ("first_name_kana",)),
+        (
+            "セイ",
+            gettext_lazy("Last name (kana)"),
+            person,
+            lambda lead: lead.last_name_kana,
+            ("last_name_kana",),
+        ),
+        (
+            "メイ",
+            gettext_lazy("First name (kana)"),
+            person,
+            lambda lead: lead.first_name_kana,
+            ("first_name_kana",),
+        ),
         (ADDRESS, gettext_lazy("E-mail address"), person, lambda lead: lead.email, ("email",)),
         ("会社名", gettext_lazy("Company"), work, lambda lead: lead.company, ("company",)),
         ("部署名", gettext_lazy("Department"), work, lambda lead: lead.department, ("department",)),
@@ -177,11 +195,19 @@ def _register_own() -> None:
         ("都道府県", gettext_lazy("Prefecture"), work, lambda lead: lead.prefecture, ("prefecture",)),
         ("住所", gettext_lazy("Address"), work, lambda lead: lead.address, ("address",)),
         ("電話番号", gettext_lazy("Phone"), work, lambda lead: lead.phone, ("phone",)),
-        (OPT_OUT, gettext_lazy("Opt-out URL of this lead"), other, lambda lead: opt_out_url(lead.pk), ("unsubscribe_url",)),
+        (
+            OPT_OUT,
+            gettext_lazy("Opt-out URL of this lead"),
+            other,
+            lambda lead: opt_out_url(lead.pk),
+            ("unsubscribe_url",),
+        ),
         ("リードID", gettext_lazy("Lead ID"), other, lambda lead: str(lead.pk), ("lead_id",)),
     ):
         register_merge_field(MergeField(name, label, group, _of_lead(read), aliases))
-    register_merge_field(MergeField("登録日", gettext_lazy("Day of registration"), other, _registered_on, ("registered_on",)))
+    register_merge_field(
+        MergeField("登録日", gettext_lazy("Day of registration"), other, _registered_on, ("registered_on",))
+    )
     register_merge_field(MergeField("今日", gettext_lazy("Day of sending"), other, _today, ("today",)))
 
 

@@ -51,7 +51,25 @@ FILTERS = {
     "default": _or_else, "空なら": _or_else, "upper": _upper, "大文字": _upper, "lower": _lower, "小文字": _lower,
     "trim": _trim, "空白除去": _trim,
 }  # fmt: skip
-WORDS = frozenset({"and", "or", "not", "if", "else", "in", "is", "true", "false", "none", "True", "False", "None", "loop", "self"})
+WORDS = frozenset(
+    {
+        "and",
+        "or",
+        "not",
+        "if",
+        "else",
+        "in",
+        "is",
+        "true",
+        "false",
+        "none",
+        "True",
+        "False",
+        "None",
+        "loop",
+        "self",
+    }
+)
 _OPERATORS = frozenset({"and", "or", "not"})
 _TAGS = frozenset({"if", "elif", "else", "endif"})
 
@@ -90,13 +108,17 @@ def check_source(source: str) -> list[Reference]:
     """Every name the source uses, in order. Raises TemplateError for what the merge language does not have."""
     source = normalise_newlines(source)
     if len(source) > MAX_SOURCE:
-        raise TemplateError(1, _("The text is too long: at most %(limit)s characters.") % {"limit": MAX_SOURCE})
+        raise TemplateError(
+            1, _("The text is too long: at most %(limit)s characters.") % {"limit": MAX_SOURCE}
+        )
     references: list[Reference] = []
     for count, (kind, inside, offset) in enumerate(_blocks(source), start=1):
         references += _check_block(kind, inside, offset, source)
         if count > MAX_REFERENCES or len(references) > MAX_REFERENCES:
             line = _line_of(source, offset)
-            raise TemplateError(line, _("There are more than %(limit)s merge fields.") % {"limit": MAX_REFERENCES})
+            raise TemplateError(
+                line, _("There are more than %(limit)s merge fields.") % {"limit": MAX_REFERENCES}
+            )
     try:
         _environment(escape=False).add_template("source", source)
     except minijinja.TemplateError as error:
@@ -171,7 +193,9 @@ def _blocks(source: str) -> Iterator[tuple[str, str, int]]:
     while opening := _OPENING.search(source, position):
         kind = opening.group()
         closing = {"{{": "}}", "{%": "%}", "{#": "#}"}[kind]
-        end = source.find(closing, opening.end()) if kind == "{#" else _closing(source, opening.end(), closing)
+        end = (
+            source.find(closing, opening.end()) if kind == "{#" else _closing(source, opening.end(), closing)
+        )
         if end < 0:
             raise TemplateError(
                 _line_of(source, opening.start()),
@@ -213,7 +237,11 @@ def _check_block(kind: str, inside: str, offset: int, source: str) -> list[Refer
         if not tokens or tokens[0][1] not in _TAGS:
             used = tokens[0][1] if tokens else ""
             raise TemplateError(
-                line, _('"{%% %(tag)s %%}" is not available. Use {%% if %%}, {%% elif %%}, {%% else %%} and {%% endif %%}.') % {"tag": used}
+                line,
+                _(
+                    '"{%% %(tag)s %%}" is not available. Use {%% if %%}, {%% elif %%}, {%% else %%} and {%% endif %%}.'
+                )
+                % {"tag": used},
             )
         tokens = tokens[1:]
     elif not tokens:
@@ -228,7 +256,9 @@ def _tokens(inside: str, offset: int, source: str) -> Iterator[tuple[str, str, i
         match = _TOKEN.match(inside, position)
         line = _line_of(source, offset + position)
         if not match:
-            raise TemplateError(line, _('"%(mark)s" cannot be used in a merge field.') % {"mark": inside[position]})
+            raise TemplateError(
+                line, _('"%(mark)s" cannot be used in a merge field.') % {"mark": inside[position]}
+            )
         if match.lastgroup:
             yield match.lastgroup, match.group(), line
         position = match.end()
@@ -239,20 +269,32 @@ def _check_expression(tokens: list[tuple[str, str, int]]) -> list[Reference]:
     for index, (kind, text, line) in enumerate(tokens):
         before = tokens[index - 1][1] if index else ""
         after = tokens[index + 1][1] if index + 1 < len(tokens) else ""
-        if text == "(" and not (index >= 2 and tokens[index - 2][1] == "|") and before not in {"", "(", ",", "==", "!="} | _OPERATORS:
+        if (
+            text == "("
+            and not (index >= 2 and tokens[index - 2][1] == "|")
+            and before not in {"", "(", ",", "==", "!="} | _OPERATORS
+        ):
             raise TemplateError(line, _('"%(name)s(…)" cannot be called.') % {"name": before})
         if kind != "name":
             continue
         if before == "|":
             if text not in FILTERS:
                 known = ", ".join(FILTERS)
-                raise TemplateError(line, _('There is no filter "%(name)s". Available: %(known)s.') % {"name": text, "known": known})
+                raise TemplateError(
+                    line,
+                    _('There is no filter "%(name)s". Available: %(known)s.')
+                    % {"name": text, "known": known},
+                )
         elif text in _OPERATORS:
             continue
         elif text in WORDS:
             raise TemplateError(line, _('"%(mark)s" cannot be used in a merge field.') % {"mark": text})
         elif after and tokens[index + 1][0] == "name" and after not in _OPERATORS:
-            raise TemplateError(line, _('"%(first)s %(second)s": a merge field is one word without spaces.') % {"first": text, "second": after})
+            raise TemplateError(
+                line,
+                _('"%(first)s %(second)s": a merge field is one word without spaces.')
+                % {"first": text, "second": after},
+            )
         else:
             references.append(Reference(text, line))
     return references
@@ -262,4 +304,6 @@ def _explain(error: minijinja.TemplateError) -> str:
     """minijinja's own words for what the check let through (brackets, a missing endif)."""
     if "end of block" in (error.message or "") or "end of input" in (error.message or ""):
         return _("An {% if %} is not closed with {% endif %}.")
-    return _("This merge field cannot be read: %(reason)s") % {"reason": (error.message or "").split(" (in ")[0]}
+    return _("This merge field cannot be read: %(reason)s") % {
+        "reason": (error.message or "").split(" (in ")[0]
+    }

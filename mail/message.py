@@ -156,7 +156,10 @@ class Skeleton:
         text = _body(self._render("text_body", values)) if self._text else ""
         html = _body(self._render("html_body", values)) if self._html else ""
         charset = self.charset
-        if charset == Charset.ISO_2022_JP and as_iso_2022_jp("\n".join((subject, from_name, text, html))) is None:
+        if (
+            charset == Charset.ISO_2022_JP
+            and as_iso_2022_jp("\n".join((subject, from_name, text, html))) is None
+        ):
             charset = Charset.UTF_8
         boundary = links.message_id(delivery_id)[3:].partition("@")[0]
         entity, body = self._entity(text, html, charset, boundary)
@@ -232,7 +235,9 @@ class Skeleton:
     def _checked_names(self, header: bytes, addresses: Mapping[str, list[str]]) -> list[str]:
         """The header's field names, read back from the bytes; ValueError unless they are exactly the intended ones."""
         names = ["Date", "From"]
-        names += [name for name, field in (("Reply-To", "reply_to"), ("To", "to"), ("Cc", "cc")) if addresses[field]]
+        names += [
+            name for name, field in (("Reply-To", "reply_to"), ("To", "to"), ("Cc", "cc")) if addresses[field]
+        ]
         names += ["Subject", "Message-ID"]
         if self.advertising:
             names += ["List-Unsubscribe", "List-Unsubscribe-Post"]
@@ -271,7 +276,9 @@ def _leaf(subtype: str, text: str, charset: str) -> tuple[bytes, bytes]:
         way, body = "quoted-printable", _quoted_printable(encoded)
     else:
         way, body = _shorter(encoded)
-    header = raw_field("Content-Type", f"text/{subtype}; charset={label}") + raw_field("Content-Transfer-Encoding", way)
+    header = raw_field("Content-Type", f"text/{subtype}; charset={label}") + raw_field(
+        "Content-Transfer-Encoding", way
+    )
     return header, body.replace(b"\n", b"\r\n")
 
 
@@ -290,7 +297,9 @@ def _quoted_printable(encoded: bytes) -> bytes:
 def _multipart(subtype: str, boundary: str, parts: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
     mark = b"--" + boundary.encode("ascii")
     body = b"".join(mark + b"\r\n" + header + b"\r\n" + content + b"\r\n" for header, content in parts)
-    return raw_field("Content-Type", f"multipart/{subtype};", f'boundary="{boundary}"'), body + mark + b"--\r\n"
+    return raw_field(
+        "Content-Type", f"multipart/{subtype};", f'boundary="{boundary}"'
+    ), body + mark + b"--\r\n"
 
 
 def _attachment(part: Mapping[str, str]) -> tuple[bytes, bytes]:

@@ -27,15 +27,22 @@ BODY_FIELDS = {"text_body": "text", "html_body": "html"}
 
 _OPT_OUT_NAMES = {OPT_OUT, "unsubscribe_url"}
 _OPT_OUT_USE = re.compile(r"\{\{[-+]?\s*(?:" + "|".join(_OPT_OUT_NAMES) + r")\s*[-+]?\}\}")
-_OPT_OUT_WORDS = re.compile(r"配信停止|配信の停止|配信解除|受信拒否|購読解除|登録解除|メール.{0,6}(?:不要|停止|解除)|unsubscribe|opt[- ]?out|stop receiving", re.IGNORECASE)
+_OPT_OUT_WORDS = re.compile(
+    r"配信停止|配信の停止|配信解除|受信拒否|購読解除|登録解除|メール.{0,6}(?:不要|停止|解除)|unsubscribe|opt[- ]?out|stop receiving",
+    re.IGNORECASE,
+)
 _POSTAL = re.compile(
-    r"〒\s*\d{3}|住所|所在地|(?:北海道|東京都|京都府|大阪府|[一-龥]{2,3}県).{0,20}?[市区町村郡]|address\s*[:：]", re.IGNORECASE
+    r"〒\s*\d{3}|住所|所在地|(?:北海道|東京都|京都府|大阪府|[一-龥]{2,3}県).{0,20}?[市区町村郡]|address\s*[:：]",
+    re.IGNORECASE,
 )
 _CONTACT = re.compile(
     r"[\w.+-]+@[\w-]+\.[\w.-]+|0\d{1,4}[-‐－ー(（]\d{1,4}[-‐－ー)）]\d{3,4}|\+81[- ]?\d|(?:お?問い?合わ?せ|連絡先|contact).{0,40}https?://",
     re.IGNORECASE | re.DOTALL,
 )
-_SENDER_WORDS = re.compile(r"送信者|発信者|発行元?|配信元|運営|主催|株式会社|有限会社|合同会社|\(株\)|㈱|社団法人|財団法人|協会|事務局|sender|Inc\.|Ltd|LLC|Corp", re.IGNORECASE)
+_SENDER_WORDS = re.compile(
+    r"送信者|発信者|発行元?|配信元|運営|主催|株式会社|有限会社|合同会社|\(株\)|㈱|社団法人|財団法人|協会|事務局|sender|Inc\.|Ltd|LLC|Corp",
+    re.IGNORECASE,
+)
 _PLAIN_LINK = re.compile(r"http://[^\s\"'<>）」]+")
 _WIDE_BRACES = re.compile(r"[{｛][{｛][^{}｛｝\n]{1,40}[}｝][}｝]")
 
@@ -134,20 +141,41 @@ def _law(template: MailTemplate) -> list[Problem]:
         name = template.from_name.strip()
         # The opt-out notice names who sends it; its own line is no evidence of a sender.
         if not (_SENDER_WORDS.search(text) or (name and "{{" not in name and name in text)):
-            problems.append(Problem(field, None, _("Advertising needs the sender's name (company or organisation).")))
+            problems.append(
+                Problem(field, None, _("Advertising needs the sender's name (company or organisation)."))
+            )
         if not _POSTAL.search(text):
             problems.append(Problem(field, None, _("Advertising needs the sender's postal address.")))
         if not _CONTACT.search(text):
             problems.append(
-                Problem(field, None, _("Advertising needs a contact for questions and complaints (e-mail address, phone or URL)."))
+                Problem(
+                    field,
+                    None,
+                    _(
+                        "Advertising needs a contact for questions and complaints (e-mail address, phone or URL)."
+                    ),
+                )
             )
         source = _markup(getattr(template, field)) if field == "html_body" else text
         if not _OPT_OUT_USE.search(source):
             problems.append(
-                Problem(field, None, _("Advertising needs the opt-out URL: insert %(field)s.") % {"field": "{{ " + OPT_OUT + " }}"})
+                Problem(
+                    field,
+                    None,
+                    _("Advertising needs the opt-out URL: insert %(field)s.")
+                    % {"field": "{{ " + OPT_OUT + " }}"},
+                )
             )
         if not _OPT_OUT_WORDS.search(_OPT_OUT_USE.sub("", text)):
-            problems.append(Problem(field, None, _("Advertising needs a notice that mail can be stopped (for example 「配信停止はこちら」).")))
+            problems.append(
+                Problem(
+                    field,
+                    None,
+                    _(
+                        "Advertising needs a notice that mail can be stopped (for example 「配信停止はこちら」)."
+                    ),
+                )
+            )
     return problems
 
 
@@ -157,7 +185,9 @@ def _characters(template: MailTemplate) -> list[Problem]:
         lost = [item for item in found if not item.sent_as]
         respelt = [item for item in found if item.sent_as]
         if lost:
-            text = _("ISO-2022-JP cannot carry %(characters)s. Every mail of this template is sent as UTF-8 instead.")
+            text = _(
+                "ISO-2022-JP cannot carry %(characters)s. Every mail of this template is sent as UTF-8 instead."
+            )
             problems.append(Problem(field, lost[0].line, text % {"characters": _listed(lost)}, "warning"))
         if respelt:
             pairs = " ".join(dict.fromkeys(f"{item.character}→{item.sent_as}" for item in respelt))
@@ -170,7 +200,10 @@ def _listed(found: list[Unencodable]) -> str:
     places: dict[str, list[str]] = {}
     for item in found:
         places.setdefault(item.character, []).append(f"{item.line}:{item.column}")
-    shown = [f"「{character}」({', '.join(where[:3])}{'…' if len(where) > 3 else ''})" for character, where in list(places.items())[:20]]
+    shown = [
+        f"「{character}」({', '.join(where[:3])}{'…' if len(where) > 3 else ''})"
+        for character, where in list(places.items())[:20]
+    ]
     return " ".join(shown) + (" …" if len(places) > 20 else "")
 
 
@@ -193,7 +226,9 @@ def _wide_braces(template: MailTemplate) -> list[Problem]:
         for match in _WIDE_BRACES.finditer(source):
             if "｛" in match.group() or "｝" in match.group():
                 line = source.count("\n", 0, match.start()) + 1
-                text = _("“%(text)s” is written with full-width braces and would be sent as it stands. Use {{ and }}.")
+                text = _(
+                    "“%(text)s” is written with full-width braces and would be sent as it stands. Use {{ and }}."
+                )
                 problems.append(Problem(field, line, text % {"text": match.group()}, "warning"))
                 break
     return problems

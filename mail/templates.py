@@ -16,9 +16,10 @@ from mail.mail_kinds import settings_of
 from mail.merging import normalise_newlines
 from mail.models.send_job import WAITING, JobState, SendJob
 from mail.models.template import MailForm, MailTemplate, TemplateAttachment
-from mail.template_check import ATTACHMENT_MAX, ATTACHMENTS_MAX
+from mail.template_check import ATTACHMENT_MAX
 from settings import audit
 from settings.models import User
+from settings.system_settings import get_setting
 
 FIELDS = (
     "name", "subject", "form", "purpose", "charset", "to", "from_address", "from_name", "cc", "bcc", "reply_to",
@@ -49,11 +50,15 @@ def listed_templates(*, archived: bool = False) -> QuerySet[MailTemplate]:
     counting the ledger on every page would not stay quick."""
     started = Q(jobs__started_at__isnull=False)
     sent = Cast(KeyTextTransform("sent", KeyTransform("state", "jobs__counts")), IntegerField())
-    return MailTemplate.objects.filter(archived_at__isnull=not archived).annotate(
-        last_used_at=Max("jobs__started_at"),
-        job_count=Count("jobs", filter=started),
-        sent_count=Sum(Case(When(started, then=sent), default=Value(0)), default=0),
-    ).order_by("-updated_at", "-pk")
+    return (
+        MailTemplate.objects.filter(archived_at__isnull=not archived)
+        .annotate(
+            last_used_at=Max("jobs__started_at"),
+            job_count=Count("jobs", filter=started),
+            sent_count=Sum(Case(When(started, then=sent), default=Value(0)), default=0),
+        )
+        .order_by("-updated_at", "-pk")
+    )
 
 
 def new_template() -> MailTemplate:
@@ -78,10 +83,16 @@ def save_template(
     with transaction.atomic():
         changed: list[str] = []
         if template.pk:
-            stored = MailTemplate.objects.select_for_update(of=("self",)).select_related("updated_by").get(pk=template.pk)
+            stored = (
+                MailTemplate.objects.select_for_update(of=("self",))
+                .select_related("updated_by")
+                .get(pk=template.pk)
+            )
             if seen_at is not None and stored.updated_at != seen_at:
                 raise Conflict(
-                    _("%(who)s saved this template meanwhile. Your text is still here: compare it with the stored one, then save again.")
+                    _(
+                        "%(who)s saved this template meanwhile. Your text is still here: compare it with the stored one, then save again."
+                    )
                     % {"who": stored.updated_by or _("Somebody")}
                 )
             changed = [field for field in FIELDS if getattr(stored, field) != getattr(template, field)]
@@ -97,7 +108,11 @@ def save_template(
             "template.create" if created else "template.edit",
             user=user,
             target=template,
-            detail={"changed": changed, "attached": [file.name for file in files], "removed": len(list(removed))},
+            detail={
+                "changed": changed,
+                "attached": [file.name for file in files],
+                "removed": len(list(removed)),
+            },
             ip=ip,
         )
     return template
@@ -112,7 +127,11 @@ def copy_template(template: MailTemplate, *, user: User | None, ip: str | None =
         copy.save()
         TemplateAttachment.objects.bulk_create(
             TemplateAttachment(
-                template=copy, file_name=file.file_name, content_type=file.content_type, size=file.size, content=file.content
+                template=copy,
+                file_name=file.file_name,
+                content_type=file.content_type,
+                size=file.size,
+                content=file.content,
             )
             for file in template.attachments.all()
         )
@@ -120,7 +139,9 @@ def copy_template(template: MailTemplate, *, user: User | None, ip: str | None =
     return copy
 
 
-def archive_template(template: MailTemplate, *, user: User | None, now: datetime, ip: str | None = None) -> bool:
+def archive_template(
+    template: MailTemplate, *, user: User | None, now: datetime, ip: str | None = None
+) -> bool:
     """Takes the template out of the lists; histories keep it. False while a job waits for it: that job would halt."""
     with transaction.atomic():
         MailTemplate.objects.select_for_update().get(pk=template.pk)
@@ -145,7 +166,10 @@ def waiting_jobs(template: MailTemplate) -> list[SendJob]:
 def starts_soon(jobs: Iterable[SendJob], now: datetime) -> bool:
     """Whether one of the waiting jobs starts within 30 minutes."""
     return any(
-        job.state == JobState.PREPARING or job.scheduled_at is None or job.scheduled_at - now <= CHANGE_WARNING for job in jobs
+        job.state == JobState.PREPARING
+        or job.scheduled_at is None
+        or job.scheduled_at - now <= CHANGE_WARNING
+        for job in jobs
     )
 
 
@@ -165,13 +189,16 @@ def _attach(template: MailTemplate, file: NewFile) -> TemplateAttachment:
     if not file.content:
         raise AttachmentRefused(_("%(file)s is empty.") % {"file": file.name})
     if len(file.content) > ATTACHMENT_MAX:
-        raise AttachmentRefused(_("%(file)s is larger than %(limit)s MB.") % {"file": file.name, "limit": megabytes})
+        raise AttachmentRefused(
+            _("%(file)s is larger than %(limit)s MB.") % {"file": file.name, "limit": megabytes}
+        )
     stored = template.attachments.aggregate(size=Sum("size"), count=Count("pk"))
     if stored["count"] >= ATTACHMENTS_COUNT:
         raise AttachmentRefused(_("At most %(limit)s files can be attached.") % {"limit": ATTACHMENTS_COUNT})
-    if (stored["size"] or 0) + len(file.content) > ATTACHMENTS_MAX:
+    limit = get_setting("attachments_limit_mb")
+    if (stored["size"] or 0) + len(file.content) > limit * 1_000_000:
         raise AttachmentRefused(
-            _("The attachments are too large together: at most %(limit)s MB.") % {"limit": ATTACHMENTS_MAX // 1_000_000}
+            _("The attachments are too large together: at most %(limit)s MB.") % {"limit": limit}
         )
     content_type = file.content_type.lower().partition(";")[0].strip()
     if not re.fullmatch(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,59}", content_type):
@@ -187,4 +214,6 @@ def _attach(template: MailTemplate, file: NewFile) -> TemplateAttachment:
 
 def body_fields(form: str) -> list[str]:
     """Which bodies a form sends, for screens."""
-    return {MailForm.TEXT: ["text_body"], MailForm.HTML: ["html_body"]}.get(MailForm(form), ["text_body", "html_body"])
+    return {MailForm.TEXT: ["text_body"], MailForm.HTML: ["html_body"]}.get(
+        MailForm(form), ["text_body", "html_body"]
+    )

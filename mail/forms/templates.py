@@ -19,7 +19,9 @@ from mail.template_check import ADDRESS_FIELDS, address_errors, writing_errors
 from mail.templates import FIELDS, NewFile
 from mail.test_send import TestRefused, split_test_addresses
 
-_LIST_HELP = gettext_lazy("Several addresses or merge fields: separate them with a comma. At most 1000 characters.")
+_LIST_HELP = gettext_lazy(
+    "Several addresses or merge fields: separate them with a comma. At most 1000 characters."
+)
 _HELP = {
     "name": gettext_lazy("Only seen here, never by recipients."),
     "subject": gettext_lazy("Merge fields can be used."),
@@ -30,13 +32,17 @@ _HELP = {
     "charset": gettext_lazy(
         "UTF-8 carries every character. With ISO-2022-JP (for old devices) a mail whose text needs more is sent as UTF-8."
     ),
-    "to": gettext_lazy("Normally {{ メールアドレス }}. Several: separated by a comma, at most 1000 characters."),
+    "to": gettext_lazy(
+        "Normally {{ メールアドレス }}. Several: separated by a comma, at most 1000 characters."
+    ),
     "from_address": gettext_lazy("One address."),
     "from_name": gettext_lazy("Shown before the sender's address."),
     "cc": _LIST_HELP,
     "bcc": _LIST_HELP,
     "reply_to": _LIST_HELP,
-    "errors_to": gettext_lazy("One address. Bounces are always recorded here; they are also forwarded to this address."),
+    "errors_to": gettext_lazy(
+        "One address. Bounces are always recorded here; they are also forwarded to this address."
+    ),
 }
 
 
@@ -63,7 +69,9 @@ def _measured_by_ourselves(form: forms.ModelForm) -> None:
             field.widget.attrs.pop("maxlength", None)
             field.widget.attrs["class"] = "wide"
             field.max_length = None
-            field.validators = [check for check in field.validators if not isinstance(check, MaxLengthValidator)]
+            field.validators = [
+                check for check in field.validators if not isinstance(check, MaxLengthValidator)
+            ]
 
 
 class TemplateForm(forms.ModelForm):
@@ -71,10 +79,15 @@ class TemplateForm(forms.ModelForm):
     files = FilesField(
         required=False,
         label=gettext_lazy("Add attachments"),
-        help_text=gettext_lazy("At most 3 MB a file, 5 MB and 10 files together. Large mails are refused by many servers."),
+        help_text=gettext_lazy(
+            "At most 3 MB a file and 10 files; together as much as the system settings allow (normally 5 MB)."
+        ),
     )
     removed = forms.ModelMultipleChoiceField(
-        queryset=None, required=False, label=gettext_lazy("Attachments to remove"), widget=forms.CheckboxSelectMultiple
+        queryset=None,
+        required=False,
+        label=gettext_lazy("Attachments to remove"),
+        widget=forms.CheckboxSelectMultiple,
     )
 
     class Meta:
@@ -127,7 +140,8 @@ class TemplateForm(forms.ModelForm):
     @property
     def new_files(self) -> list[NewFile]:
         return [
-            NewFile(file.name or "", file.content_type or "", file.read()) for file in self.cleaned_data.get("files") or []
+            NewFile(file.name or "", file.content_type or "", file.read())
+            for file in self.cleaned_data.get("files") or []
         ]
 
 
@@ -161,7 +175,9 @@ class TestSendForm(forms.Form):
         label=gettext_lazy("Send the test mail to"),
         max_length=LIST_MAX,
         widget=forms.TextInput(attrs={"class": "wide"}),
-        help_text=gettext_lazy("Your own address, or up to 10, separated by commas. CC and BCC of the template are not used."),
+        help_text=gettext_lazy(
+            "Your own address, or up to 10, separated by commas. CC and BCC of the template are not used."
+        ),
     )
 
     def clean_addresses(self) -> list[str]:
@@ -172,7 +188,16 @@ class TestSendForm(forms.Form):
 
 
 class TemplateFilterForm(forms.Form):
-    q = forms.CharField(required=False, max_length=200, label=gettext_lazy("Template name or subject"), widget=forms.SearchInput)
-    form = forms.ChoiceField(required=False, label=gettext_lazy("Form"), choices=[("", gettext_lazy("All")), *MailForm.choices])
-    purpose = forms.ChoiceField(required=False, label=gettext_lazy("Purpose"), choices=[("", gettext_lazy("All")), *Purpose.choices])
+    q = forms.CharField(
+        required=False,
+        max_length=200,
+        label=gettext_lazy("Template name or subject"),
+        widget=forms.SearchInput,
+    )
+    form = forms.ChoiceField(
+        required=False, label=gettext_lazy("Form"), choices=[("", gettext_lazy("All")), *MailForm.choices]
+    )
+    purpose = forms.ChoiceField(
+        required=False, label=gettext_lazy("Purpose"), choices=[("", gettext_lazy("All")), *Purpose.choices]
+    )
     archived = forms.BooleanField(required=False, label=gettext_lazy("Archived ones"))

@@ -46,7 +46,9 @@ from smp.lib.client_ip import client_ip
 PAGE = 30
 SORTS = {"name", "updated_at", "last_used_at", "sent_count"}
 # Somebody else's HTML: no scripts, no forms, no frames, nothing from this site but what the mail itself brings.
-PREVIEW_POLICY = "default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+PREVIEW_POLICY = (
+    "default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
+)
 
 
 @needs_view
@@ -64,7 +66,9 @@ def templates(request: HttpRequest) -> HttpResponse:
     if sort.removeprefix("-") in SORTS:
         found = found.order_by(sort, "-pk")
     page = Paginator(found.select_related("updated_by"), PAGE).get_page(request.GET.get("page"))
-    return render(request, "mail/templates.html", {"page_obj": page, "templates": page.object_list, "form": form})
+    return render(
+        request, "mail/templates.html", {"page_obj": page, "templates": page.object_list, "form": form}
+    )
 
 
 def _template(template_id: int) -> MailTemplate:
@@ -80,7 +84,11 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
     lead, why = _preview_lead(request)
     mail, refusal = _build(shown, lead, now)
     jobs = waiting_jobs(shown)
-    lost = {field_label(field): items for field, items in unencodable_in(shown).items()} if shown.charset == "iso-2022-jp" else {}
+    lost = (
+        {field_label(field): items for field, items in unencodable_in(shown).items()}
+        if shown.charset == "iso-2022-jp"
+        else {}
+    )
     context = {
         "template": shown,
         "problems": [asdict(problem) | {"label": _label(problem)} for problem in check_template(shown)],
@@ -105,7 +113,7 @@ def template_html(request: HttpRequest, template_id: int) -> HttpResponse:
     """The merged HTML alone, for the sandboxed frame of the preview."""
     shown = _template(template_id)
     lead, _why = _preview_lead(request)
-    mail, refusal = _build(shown, lead, timezone.now())
+    mail, _refusal = _build(shown, lead, timezone.now())
     response = HttpResponse(mail.html if mail else "", content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = PREVIEW_POLICY
     response.headers["Cache-Control"] = "no-store"
@@ -119,7 +127,11 @@ def _preview_lead(request: HttpRequest) -> tuple[Lead | None, str]:
         return test_lead()
     leads = Lead.objects.existing().order_by("-id")
     number = words.lstrip("#")
-    lead = leads.filter(pk=int(number)).first() if number.isascii() and number.isdigit() and len(number) < 18 else None
+    lead = (
+        leads.filter(pk=int(number)).first()
+        if number.isascii() and number.isdigit() and len(number) < 18
+        else None
+    )
     lead = lead or leads.filter(Q(email_norm=words.lower()) | Q(last_name=words) | Q(company=words)).first()
     if lead is None:
         parts = words.replace("\u3000", " ").split(" ", 1)
@@ -139,7 +151,9 @@ def _build(shown: MailTemplate, lead: Lead | None, now: datetime) -> tuple[Built
             content, address = as_test(content) | {"subject": content["subject"]}, "test@example.com"
         skeleton = Skeleton(content)
         values = merge_values(skeleton, lead, now=now)
-        return skeleton.build(values, delivery_id=0, lead_id=lead.pk if lead else None, sent_at=now, address=address), ""
+        return skeleton.build(
+            values, delivery_id=0, lead_id=lead.pk if lead else None, sent_at=now, address=address
+        ), ""
     except (TemplateError, AddressFieldError, MergeProblem) as error:
         return None, str(error)
 
@@ -208,7 +222,11 @@ def _picker(fields: list[MergeField]) -> list[dict[str, Any]]:
     """[{"label": group, "fields": [{"insert": "{{ 姓 }}", "label": "Last name", "aliases": "last_name"}]}]"""
     groups: dict[str, list[dict[str, str]]] = {}
     for field in fields:
-        entry = {"insert": "{{ " + field.name + " }}", "label": str(field.label), "aliases": ", ".join(field.aliases)}
+        entry = {
+            "insert": "{{ " + field.name + " }}",
+            "label": str(field.label),
+            "aliases": ", ".join(field.aliases),
+        }
         groups.setdefault(str(field.group), []).append(entry)
     return [{"label": label, "fields": entries} for label, entries in groups.items()]
 
@@ -257,7 +275,11 @@ def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
     """TEST-1. `lead` (repeatable): leads ticked before (TEST-3). `job`: the wizard run it came from, for its ticks and the way back."""
     shown = _template(template_id)
     source = request.POST if request.method == "POST" else request.GET
-    ticked = [int(value) for value in source.getlist("lead") if value.isascii() and value.isdigit() and len(value) < 18][:500]
+    ticked = [
+        int(value)
+        for value in source.getlist("lead")
+        if value.isascii() and value.isdigit() and len(value) < 18
+    ][:500]
     job = _job(source.get("job", ""))
     if job and not ticked:
         ticked = list(job.ticked.values_list("lead_id", flat=True)[:500])
@@ -280,12 +302,24 @@ def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
             messages.success(request, _("The test mail is on its way to %(where)s.") % {"where": where})
             return redirect(back)
     lead, why = test_lead(ticked)
-    context = {"template": shown, "form": form, "lead": lead, "why": why, "ticked": ticked, "job": job, "back": back}
+    context = {
+        "template": shown,
+        "form": form,
+        "lead": lead,
+        "why": why,
+        "ticked": ticked,
+        "job": job,
+        "back": back,
+    }
     return render(request, "mail/template_test_send.html", context)
 
 
 def _job(text: str) -> SendJob | None:
-    return SendJob.objects.filter(pk=int(text)).first() if text.isascii() and text.isdigit() and len(text) < 18 else None
+    return (
+        SendJob.objects.filter(pk=int(text)).first()
+        if text.isascii() and text.isdigit() and len(text) < 18
+        else None
+    )
 
 
 @needs_view
