@@ -65,7 +65,7 @@ def test_meaning(text, python):
 def test_mistakes_name_their_position(text, blocks, position):
     with pytest.raises(ValidationError) as caught:
         parse_expression(text, blocks)
-    assert str(position) in caught.value.messages[0].split("“")[0]
+    assert str(position) in caught.value.messages[0].split("“")[0].split("「")[0]
 
 
 def test_unused_block_is_a_mistake():
