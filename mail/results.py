@@ -22,3 +22,6 @@ class ResultGroup(models.TextChoices):
 
 # EXC-2 "already sent", as in recipients/resolve.sql: on its way, handed over, or outcome unknown.
 SENT_OR_ON_ITS_WAY = (*OPEN, DeliveryState.SENT, DeliveryState.UNKNOWN)
+
+# In lists of deliveries, beside the groups: everyone the decision addressed, whatever became of the mail.
+ADDRESSED = "addressed"

@@ -45,7 +45,7 @@ class PermissionChoice(Revealing, forms.CheckboxSelectMultiple):
 
 
 def _choice(label: str, help_text: str) -> SafeString:
-    return format_html('<b>{}</b><span class="help">{}</span>', label, help_text)
+    return format_html('<span><b>{}</b><span class="help">{}</span></span>', label, help_text)
 
 
 class WizardForm(forms.Form):

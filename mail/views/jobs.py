@@ -27,10 +27,11 @@ from mail.job_queries import (
     template_changed,
 )
 from mail.models import SendJob
-from mail.models.delivery import OPEN, DeliveryState
+from mail.models.delivery import DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, JobState, RecipientRule
 from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
+from mail.results import ADDRESSED, ResultGroup
 from settings import audit
 from settings.permissions import needs_edit, needs_view
 from smp.lib.client_ip import client_ip
@@ -115,20 +116,19 @@ def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
     by_state = counts.by_state
     deliveries = f"{reverse('deliveries')}?job={job.pk}"
 
-    def link(*states: str) -> str:
-        return deliveries + "".join(f"&state={state}" for state in states)
+    def link(state: str) -> str:
+        return f"{deliveries}&state={state}"
 
-    waiting = (DeliveryState.RESERVED, *OPEN)
     numbers = [
-        {"label": _("In scope"), "count": counts.in_scope, "url": deliveries, "kind": ""},
-        {"label": _("Addressed"), "count": counts.addressed, "url": f"{deliveries}&decision=addressed", "kind": ""},
+        {"label": _("Ticked leads") if job.rule == RecipientRule.BY_USER else _("Match the search condition"), "count": counts.in_scope, "url": deliveries, "kind": ""},
+        {"label": _("Addressed"), "count": counts.addressed, "url": link(ADDRESSED), "kind": ""},
         {"label": DeliveryState.SENT.label, "count": by_state.get(DeliveryState.SENT, 0), "url": link(DeliveryState.SENT), "kind": ""},
         {"label": DeliveryState.ERROR.label, "count": by_state.get(DeliveryState.ERROR, 0), "url": link(DeliveryState.ERROR), "kind": "bad"},
         {
             "label": DeliveryState.UNKNOWN.label, "count": by_state.get(DeliveryState.UNKNOWN, 0),
             "url": link(DeliveryState.UNKNOWN), "kind": "unknown",
         },
-        {"label": _("Still to come"), "count": counts.open, "url": link(*waiting), "kind": ""},
+        {"label": _("Still to come"), "count": counts.open, "url": link(ResultGroup.WAITING), "kind": ""},
     ]  # fmt: skip
     return {
         "job": job, "state": state, "counts": counts, "numbers": numbers, "progress": progress_of(job, counts, now=now),

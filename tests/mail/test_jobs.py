@@ -178,9 +178,9 @@ def test_start_time_is_shown(client, misaki):
     job = reserved(minutes=1)
     late = job.scheduled_at + timedelta(seconds=7)
     send_jobs.run(job.pk, now=late)
-    at = timezone.localtime(late).strftime("%Y-%m-%d %H:%M:%S")
-    assert f"配信開始 {at}" in client.get(reverse("job", args=[job.pk])).content.decode()
-    assert at in client.get(reverse("jobs")).content.decode()
+    day, clock = timezone.localtime(late).strftime("%Y-%m-%d %H:%M:%S").split()
+    assert f"配信開始 {day} {clock}" in client.get(reverse("job", args=[job.pk])).content.decode()
+    assert f"{day}<small>{clock}</small>" in client.get(reverse("jobs")).content.decode()
 
 
 def test_condition_stays_as_it_was(client, misaki):
