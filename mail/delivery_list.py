@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from mail.models import Delivery
 from mail.models.delivery import DeliveryState
-from mail.results import ResultGroup
+from mail.recipients.reasons import DECIDED_AT_START
+from mail.results import ADDRESSED, ResultGroup
 
 PAGE = 50
 COUNT_LIMIT = 10_000
@@ -46,7 +47,9 @@ def deliveries_matching(wanted: dict[str, Any]) -> QuerySet[Delivery]:
         found = found.filter(address__icontains=text)
     if text := wanted.get("title"):
         found = found.filter(subject__icontains=text)
-    if state := wanted.get("state"):
+    if (state := wanted.get("state")) == ADDRESSED:
+        found = found.exclude(state=DeliveryState.EXCLUDED, reason__in=DECIDED_AT_START)
+    elif state:
         found = found.filter(state__in=states_of(state))
     for name in ("reason", "kind"):
         if wanted.get(name):

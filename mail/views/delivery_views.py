@@ -17,7 +17,7 @@ from mail.models.delivery import DeliveryKind, DeliveryState
 from mail.models.template import MailForm
 from mail.recipients.explain import explain_delivery
 from mail.recipients.reasons import Reason
-from mail.results import ResultGroup
+from mail.results import ADDRESSED, ResultGroup
 from mail.search_items import template_choices, template_labels
 from mail.sent_mail import NotRebuilt, rebuild
 from mail.smtp.replies import describe_code
@@ -50,7 +50,7 @@ class DeliveryFilterForm(forms.Form):
         super().__init__(*args, **kwargs)
         everything = ("", _("All"))
         details = [(state.value, state.label) for state in DeliveryState if state.value not in ResultGroup.values]
-        self.fields["state"].choices = [everything, *ResultGroup.choices, (_("In detail"), details)]
+        self.fields["state"].choices = [everything, *ResultGroup.choices, (ADDRESSED, _("Addressed")), (_("In detail"), details)]
         self.fields["reason"].choices = [everything, *Reason.choices]
         self.fields["kind"].choices = [everything, *DeliveryKind.choices]
         chosen = self.data.get("template", "")

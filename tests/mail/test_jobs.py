@@ -170,6 +170,9 @@ def test_job_page_counts_come_from_the_rows(client, misaki):
     for link in (f"{deliveries}?job={job.pk}&amp;state=sent", f"{deliveries}?job={job.pk}&amp;reason=dm_permission"):
         assert link in html
     assert "style=" not in html
+    for number in page.context["numbers"]:
+        listed = client.get(number["url"])
+        assert listed.context["page"].count == number["count"], number["label"]
 
 
 def test_start_time_is_shown(client, misaki):
