@@ -20,7 +20,12 @@ CARRIER_DOMAINS = frozenset({"docomo.ne.jp", "ezweb.ne.jp"})
 
 # Characters people cannot see, which spreadsheets and web pages leave at the ends of a copied address.
 _INVISIBLE = "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
-_TRIM = _INVISIBLE + " \t\r\n\x0b\x0c\x85\xa0\u3000\u2028\u2029" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f"
+_TRIM = (
+    _INVISIBLE
+    + " \t\r\n\x0b\x0c\x85\xa0\u3000\u2028\u2029"
+    + "".join(map(chr, range(0x2000, 0x200B)))
+    + "\u202f\u205f"
+)
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 # Plain ASCII addresses, nearly all of them: one match instead of a parser, because an import asks a million times.
@@ -38,7 +43,14 @@ _FREQUENT = (
     "gmail.com", "yahoo.co.jp", "docomo.ne.jp", "ezweb.ne.jp", "softbank.ne.jp", "i.softbank.jp", "icloud.com",
     "hotmail.com", "hotmail.co.jp", "outlook.com", "outlook.jp",
 )  # fmt: skip
-_REAL = frozenset(_FREQUENT) | {"mail.com", "email.com", "ymail.com", "hotmail.co", "yahoo.com.jp", "disoftbank.ne.jp"}
+_REAL = frozenset(_FREQUENT) | {
+    "mail.com",
+    "email.com",
+    "ymail.com",
+    "hotmail.co",
+    "yahoo.com.jp",
+    "disoftbank.ne.jp",
+}
 _KNOWN_TYPOS = {
     "gmail.co.jp": "gmail.com", "gmail.jp": "gmail.com", "gmail.ne.jp": "gmail.com", "gmeil.com": "gmail.com",
     "g-mail.com": "gmail.com", "gmail.com.jp": "gmail.com", "docomo.co.jp": "docomo.ne.jp", "docomo.jp": "docomo.ne.jp",
@@ -60,7 +72,9 @@ def _one_slip_away(domain: str) -> set[str]:
 
 
 # About 10,000 entries, built once: a look-up per address costs less than measuring distances.
-_TYPOS = {slip: domain for domain in _FREQUENT for slip in _one_slip_away(domain) if slip not in _REAL} | _KNOWN_TYPOS
+_TYPOS = {
+    slip: domain for domain in _FREQUENT for slip in _one_slip_away(domain) if slip not in _REAL
+} | _KNOWN_TYPOS
 
 
 class EmailCheck(NamedTuple):
@@ -145,7 +159,9 @@ def _check_slowly(text: str) -> EmailCheck:
         # PostgreSQL cannot hold NUL, and headers must never see CR or LF: shown as �, it stays visibly wrong.
         address = "".join("\ufffd" if _unprintable(c) else c for c in address)[:COLUMN_MAX]
         reason = _("Check the format of what you entered. %(reason)s") % {"reason": reason}
-    return EmailCheck(address, normalise_email(address)[:COLUMN_MAX], bool(code), code, reason, tuple(notes), suggestion)
+    return EmailCheck(
+        address, normalise_email(address)[:COLUMN_MAX], bool(code), code, reason, tuple(notes), suggestion
+    )
 
 
 def _unprintable(character: str) -> bool:

@@ -9,7 +9,7 @@ class LeadsConfig(AppConfig):
         from leads.search.items import register_lead_items
         from settings.system_settings import Setting, register_setting
         from smp.lib.bench import register_bench
-        from smp.lib.navigation import Page, register_page
+        from smp.lib.navigation import Page, Tab, register_page, register_tab
 
         register_setting(
             Setting(
@@ -36,9 +36,12 @@ class LeadsConfig(AppConfig):
             )
         )
         register_lead_items()
+        register_tab(Tab("leads", _("Leads (applicants)"), 20))
+        register_page(Page("leads", _("List"), "leads", url_names=("lead", "new_lead", "edit_lead", "delete_lead"), position=10))
         register_page(Page("leads", _("Compound search"), "compound_search", url_names=("search_count",), position=20))
         register_page(Page("leads", _("Saved searches"), "searches", url_names=("search_delete",), position=30))
         register_bench("import", "leads.bench_import")
         register_page(
             Page("leads", _("CSV bulk update"), "imports", group=_("Bring in"), level="may_edit", aliases=("CSVインポート", "CSV取込", "CSV import"), url_names=("lead_import",), position=10)
         )
+        register_page(Page("settings", _("Lead items"), "lead_columns", level="may_administer", url_names=("new_lead_column", "edit_lead_column", "delete_lead_column"), position=60))

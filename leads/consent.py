@@ -32,7 +32,9 @@ def unsubscribe(lead: Lead, *, evidence: str, source: str = "", ip: str | None =
         if changed:
             old = lead.dm_permission
             lead.unsubscribed_at, lead.dm_permission, lead.updated_at = now, DmPermission.UNWANTED, now
-            add_record(lead, ConsentRecord.Change.UNSUBSCRIBED, evidence=evidence, source=source, ip=ip, now=now)
+            add_record(
+                lead, ConsentRecord.Change.UNSUBSCRIBED, evidence=evidence, source=source, ip=ip, now=now
+            )
             changes: dict[str, list[str | None]] = {"unsubscribed_at": [None, now.isoformat()]}
             if old != DmPermission.UNWANTED:
                 changes["dm_permission"] = [old, DmPermission.UNWANTED.value]
@@ -64,10 +66,20 @@ def set_dm_permission(
         changed = rows.update(dm_permission=permission, updated_at=now)
         if changed:
             old, lead.dm_permission, lead.updated_at = lead.dm_permission, permission, now
-            add_record(lead, change_for(permission), evidence=evidence, source=source, user=user, ip=ip, now=now)
-            detail = {"at": now.isoformat(), "evidence": evidence, "source": source, "changes": {"dm_permission": [old, permission]}}
+            add_record(
+                lead, change_for(permission), evidence=evidence, source=source, user=user, ip=ip, now=now
+            )
+            detail = {
+                "at": now.isoformat(),
+                "evidence": evidence,
+                "source": source,
+                "changes": {"dm_permission": [old, permission]},
+            }
             audit.record("lead.dm_permission", user=user, target=lead, detail=detail, ip=ip)
-        elif permission == DmPermission.WANTED and Lead.objects.filter(pk=lead.pk).exclude(unsubscribed_at=None).exists():
+        elif (
+            permission == DmPermission.WANTED
+            and Lead.objects.filter(pk=lead.pk).exclude(unsubscribed_at=None).exists()
+        ):
             raise ValidationError(UNSUBSCRIBED_REFUSAL, code="unsubscribed")
     return bool(changed)
 

@@ -84,9 +84,19 @@ def create_lead(
     with transaction.atomic():
         lead.save(force_insert=True)
         _record_consent(lead, way=way, evidence=evidence, source=source, user=user, ip=ip, now=now)
-        stored = {name: [None, getattr(lead, name)] for name in FIELDS if name != "extra" and getattr(lead, name) != ""}
+        stored = {
+            name: [None, getattr(lead, name)]
+            for name in FIELDS
+            if name != "extra" and getattr(lead, name) != ""
+        }
         stored |= {f"extra.{key}": [None, value] for key, value in lead.extra.items()}
-        audit.record("lead.create", user=user, target=lead, detail=_detail(stored, way=way, source=source, now=now), ip=ip)
+        audit.record(
+            "lead.create",
+            user=user,
+            target=lead,
+            detail=_detail(stored, way=way, source=source, now=now),
+            ip=ip,
+        )
     return lead
 
 
@@ -122,7 +132,13 @@ def change_lead(
         current.save(update_fields=[*_columns_of(changes), "updated_at"])
         if "dm_permission" in changes:
             _record_consent(current, way=way, evidence=evidence, source=source, user=user, ip=ip, now=now)
-        audit.record("lead.edit", user=user, target=current, detail=_detail(changes, way=way, source=source, now=now), ip=ip)
+        audit.record(
+            "lead.edit",
+            user=user,
+            target=current,
+            detail=_detail(changes, way=way, source=source, now=now),
+            ip=ip,
+        )
     return current
 
 
@@ -133,13 +149,21 @@ def delete_lead(lead: Lead, *, user: User | None, now: datetime, ip: str | None 
         deleted = Lead.objects.filter(pk=lead.pk, deleted_at=None).update(deleted_at=now, updated_at=now)
         if deleted:
             lead.deleted_at = lead.updated_at = now
-            audit.record("lead.delete", user=user, target=lead, detail={"at": now.isoformat(), "email": lead.email}, ip=ip)
+            audit.record(
+                "lead.delete",
+                user=user,
+                target=lead,
+                detail={"at": now.isoformat(), "email": lead.email},
+                ip=ip,
+            )
     return bool(deleted)
 
 
 def changes_since(lead: Lead, seen_at: datetime) -> list[Change]:
     """What the audit log knows of changes to this lead after `seen_at`, oldest first."""
-    entries = AuditEntry.objects.filter(target_type="lead", target_id=str(lead.pk), at__gte=seen_at).order_by("id")
+    entries = AuditEntry.objects.filter(target_type="lead", target_id=str(lead.pk), at__gte=seen_at).order_by(
+        "id"
+    )
     changes = []
     for entry in entries:
         at = datetime.fromisoformat(entry.detail["at"]) if "at" in entry.detail else entry.at
@@ -186,7 +210,9 @@ def _clean_one(name: str, value: Any, stored_email: str | None) -> Any:
     assert isinstance(field, models.Field)
     text = clean_text(str(value or ""), lines=name == "note")
     if name == "note" and len(text) > 20_000:
-        raise ValidationError(_("Enter at most %(limit)s characters."), params={"limit": 20_000}, code="too_long")
+        raise ValidationError(
+            _("Enter at most %(limit)s characters."), params={"limit": 20_000}, code="too_long"
+        )
     if not text and not field.blank:
         text = str(field.default)
     return field.clean(text, None)
@@ -238,7 +264,14 @@ def _columns_of(changes: Mapping[str, Any]) -> list[str]:
 
 
 def _record_consent(
-    lead: Lead, *, way: Way, evidence: str | None, source: str, user: User | None, ip: str | None, now: datetime
+    lead: Lead,
+    *,
+    way: Way,
+    evidence: str | None,
+    source: str,
+    user: User | None,
+    ip: str | None,
+    now: datetime,
 ) -> None:
     add_record(
         lead,

@@ -74,7 +74,9 @@ def flag_after(
     return Flag(before.valid, before.failures, since)
 
 
-def flag_sql(way: Way, *, lead: str, norm: str, malformed: str, registration: str, now: str = "%(now)s") -> dict[str, str]:
+def flag_sql(
+    way: Way, *, lead: str, norm: str, malformed: str, registration: str, now: str = "%(now)s"
+) -> dict[str, str]:
     """`flag_after` (without `wanted`) as SQL: {column: expression} for the SET list of an UPDATE of leads_lead.
 
     `lead` is the alias of the row before the change; the others are SQL expressions for the values after it:
@@ -114,7 +116,9 @@ _RECORD = """
 """
 
 
-def record_failures(failures: Mapping[int, int], *, switch_off: Set[int] = frozenset(), now: datetime) -> set[int]:
+def record_failures(
+    failures: Mapping[int, int], *, switch_off: Set[int] = frozenset(), now: datetime
+) -> set[int]:
     """FLAG-1, FLAG-2: stores the failed deliveries in a row, {lead id: number}, counted by who calls from
     Lead.email_since on; at `failures_until_invalid` the flag goes off, for those of `switch_off` at once.
     It never comes back here. Returns the ids of the leads whose flag went off; each stands in the audit log.

@@ -7,6 +7,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from leads.search_text import search_text_expression
+
 
 class LeadKind(models.TextChoices):
     VISITOR = "visitor", _("Visitor")
@@ -66,6 +68,9 @@ class Lead(models.Model):
     created_at = models.DateTimeField(_("Registered at"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("Updated at"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    search_text = models.GeneratedField(
+        expression=search_text_expression(), output_field=models.TextField(db_collation="C"), db_persist=True
+    )
 
     objects = LeadQuerySet.as_manager()
 
@@ -74,6 +79,7 @@ class Lead(models.Model):
             models.Index(fields=["email_norm", "-id"], name="lead_email_norm"),
             models.Index(fields=["-created_at"], name="lead_created"),
             models.Index(fields=["company"], name="lead_company"),
+            models.Index(fields=["last_name_kana", "first_name_kana", "id"], name="lead_kana"),
         ]
         constraints = [
             # OPT-1: who has unsubscribed never counts as wanting mail.

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from leads.views import imports, searches
+from leads.views import columns, imports, leads, searches
 
 urlpatterns = [
     path("imports/", imports.imports, name="imports"),
@@ -10,6 +10,16 @@ urlpatterns = [
     path("imports/<int:import_id>/commit/", imports.import_commit, name="import_commit"),
     path("imports/<int:import_id>/cancel/", imports.import_cancel, name="import_cancel"),
     path("imports/<int:import_id>/wrong-rows/", imports.import_wrong_rows, name="import_wrong_rows"),
+    path("", leads.leads, name="leads"),
+    path("export/", leads.export_leads, name="export_leads"),
+    path("new/", leads.new_lead, name="new_lead"),
+    path("<int:lead_id>/", leads.lead, name="lead"),
+    path("<int:lead_id>/edit/", leads.edit_lead, name="edit_lead"),
+    path("<int:lead_id>/delete/", leads.delete_lead, name="delete_lead"),
+    path("columns/", columns.lead_columns, name="lead_columns"),
+    path("columns/new/", columns.new_lead_column, name="new_lead_column"),
+    path("columns/<int:column_id>/", columns.edit_lead_column, name="edit_lead_column"),
+    path("columns/<int:column_id>/delete/", columns.delete_lead_column, name="delete_lead_column"),
     path("search/", searches.compound_search, name="compound_search"),
     path("search/export/", searches.compound_search_export, name="compound_search_export"),
     path("searches/", searches.searches, name="searches"),

@@ -29,7 +29,9 @@ def test_carriers_may_have_odd_dots(typed, envelope):
     assert smtp_address(typed) == envelope
 
 
-@pytest.mark.parametrize("typed", ["a..b@example.jp", ".abc@example.jp", "abc.@example.jp", "a..b@sub.docomo.ne.jp"])
+@pytest.mark.parametrize(
+    "typed", ["a..b@example.jp", ".abc@example.jp", "abc.@example.jp", "a..b@sub.docomo.ne.jp"]
+)
 def test_nobody_else_may(typed):
     """T21, CHR-3."""
     check = check_email(typed)
@@ -39,7 +41,9 @@ def test_nobody_else_may(typed):
         smtp_address(typed)
 
 
-@pytest.mark.parametrize("typed", ["a/b@docomo.ne.jp", "-abc@example.jp", "a--b@example.jp", "a+b@example.jp", "o'neil@example.ie"])
+@pytest.mark.parametrize(
+    "typed", ["a/b@docomo.ne.jp", "-abc@example.jp", "a--b@example.jp", "a+b@example.jp", "o'neil@example.ie"]
+)
 def test_what_the_rfc_allows_is_allowed(typed):
     """T22."""
     assert check_email(typed) == (typed, typed, False, "", "", (), "")
@@ -47,7 +51,12 @@ def test_what_the_rfc_allows_is_allowed(typed):
 
 
 @pytest.mark.parametrize(
-    ("typed", "address"), [("user＠example.com", "user@example.com"), ("ｕｓｅｒ@ｅｘａｍｐｌｅ.com", "user@example.com"), ("a@b．jp", "a@b.jp")]
+    ("typed", "address"),
+    [
+        ("user＠example.com", "user@example.com"),
+        ("ｕｓｅｒ@ｅｘａｍｐｌｅ.com", "user@example.com"),
+        ("a@b．jp", "a@b.jp"),
+    ],
 )
 def test_full_width_is_normalised_with_a_note(typed, address):
     """T23, CHR-4."""
@@ -63,7 +72,9 @@ def test_an_ideographic_dot_is_proposed_not_changed(typed):
     assert (check.malformed, check.code, check.suggestion) == (True, "ideographic_dot", "user@example.jp")
 
 
-@pytest.mark.parametrize("typed", [" a@b.jp　", "\u200ba@b.jp\ufeff", "\ta@b.jp\r\n", "\u3000\u00a0a@b.jp\u200b "])
+@pytest.mark.parametrize(
+    "typed", [" a@b.jp　", "\u200ba@b.jp\ufeff", "\ta@b.jp\r\n", "\u3000\u00a0a@b.jp\u200b "]
+)
 def test_ends_are_trimmed(typed):
     """T25, EXC-4."""
     assert check_email(typed) == ("a@b.jp", "a@b.jp", False, "", "", (), "")
@@ -90,7 +101,9 @@ def test_case_does_not_make_a_difference_and_is_kept():
     assert smtp_address("A.Yamada@B.JP") == "A.Yamada@B.JP"
 
 
-@pytest.mark.parametrize("typed", ["a@b.jp, c@d.jp", "a@b.jp;c@d.jp", "a@b.jp，c@d.jp", "a@b.jp、c@d.jp", "a@b.jp；c@d.jp"])
+@pytest.mark.parametrize(
+    "typed", ["a@b.jp, c@d.jp", "a@b.jp;c@d.jp", "a@b.jp，c@d.jp", "a@b.jp、c@d.jp", "a@b.jp；c@d.jp"]
+)
 def test_one_address_is_no_list(typed):
     """T29: a lead has one address; lists belong to the templates' fields."""
     assert code(typed) == "list"
@@ -122,7 +135,10 @@ def test_typos_are_proposed_never_changed(typed, meant):
     assert check.malformed == (not meant)
 
 
-@pytest.mark.parametrize("typed", ["x@mail.com", "x@gmail.com", "x@yahoo.com", "x@docomo.ne.jp", "x@example.co.jp", "x@outlook.com"])
+@pytest.mark.parametrize(
+    "typed",
+    ["x@mail.com", "x@gmail.com", "x@yahoo.com", "x@docomo.ne.jp", "x@example.co.jp", "x@outlook.com"],
+)
 def test_real_domains_are_left_alone(typed):
     assert check_email(typed) == (typed, typed, False, "", "", (), "")
 
@@ -179,7 +195,10 @@ def test_japanese_messages_name_the_fault():
     from django.utils import translation
 
     with translation.override("en"):
-        assert check_email("a@b").text == "Check the format of what you entered. What follows the @ is no domain name."
+        assert (
+            check_email("a@b").text
+            == "Check the format of what you entered. What follows the @ is no domain name."
+        )
 
 
 ADDRESSES = st.one_of(
@@ -187,7 +206,20 @@ ADDRESSES = st.one_of(
     st.builds(
         "{}@{}".format,
         st.text("ab.\"'\\,;。＠a\u3000\u200b\0\r\n 髙😀é-_%", max_size=70),
-        st.sampled_from(["docomo.ne.jp", "ezweb.ne.jp", "gmai.com", "日本語.jp", "xn--a.jp", "İ.jp", "ß.de", "b。jp", "x" * 63 + ".jp"]) | st.text(max_size=80),
+        st.sampled_from(
+            [
+                "docomo.ne.jp",
+                "ezweb.ne.jp",
+                "gmai.com",
+                "日本語.jp",
+                "xn--a.jp",
+                "İ.jp",
+                "ß.de",
+                "b。jp",
+                "x" * 63 + ".jp",
+            ]
+        )
+        | st.text(max_size=80),
     ),
     st.emails(),
 )

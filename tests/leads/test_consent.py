@@ -28,7 +28,10 @@ def test_unsubscribing(db):
     assert records() == [("unsubscribed", "opt_out_form", "form", "192.0.2.1", NOW)]
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target_id) == ("lead.unsubscribe", str(lead.pk))
-    assert entry.detail["changes"] == {"unsubscribed_at": [None, NOW.isoformat()], "dm_permission": ["wanted", "unwanted"]}
+    assert entry.detail["changes"] == {
+        "unsubscribed_at": [None, NOW.isoformat()],
+        "dm_permission": ["wanted", "unwanted"],
+    }
 
 
 def test_twice_is_once(db):
@@ -63,7 +66,9 @@ def test_nobody_wants_mail_for_somebody_who_unsubscribed(db):
     unsubscribe(lead, evidence="opt_out_form", now=NOW)
     for write in (
         lambda: set_dm_permission(stale, "wanted", evidence="admin", user=misaki, now=NOW),
-        lambda: change_lead(stale, {"dm_permission": "wanted", "company": "山手"}, way=Way.ADMIN_EDIT, user=misaki, now=NOW),
+        lambda: change_lead(
+            stale, {"dm_permission": "wanted", "company": "山手"}, way=Way.ADMIN_EDIT, user=misaki, now=NOW
+        ),
     ):
         with pytest.raises(ValidationError) as refused:
             write()

@@ -26,9 +26,19 @@ def test_a_lead_is_stored_as_typed_in_nfc(db):
         way=Way.ADMIN_EDIT, user=make_user(), now=NOW,
     )  # fmt: skip
     lead.refresh_from_db()
-    assert (lead.last_name, lead.first_name, lead.company, lead.note) == ("が髙", "𠮷①", "㈱😀", "一行目\n二行目")
+    assert (lead.last_name, lead.first_name, lead.company, lead.note) == (
+        "が髙",
+        "𠮷①",
+        "㈱😀",
+        "一行目\n二行目",
+    )
     assert (lead.email, lead.email_norm, lead.email_malformed) == ("y@A.jp", "y@a.jp", False)
-    assert (lead.kind, lead.registration, lead.dm_permission, lead.email_valid) == ("visitor", "full", "wanted", True)
+    assert (lead.kind, lead.registration, lead.dm_permission, lead.email_valid) == (
+        "visitor",
+        "full",
+        "wanted",
+        True,
+    )
     assert AuditEntry.objects.get().detail["changes"]["email"] == [None, "y@A.jp"]
 
 
@@ -62,7 +72,9 @@ def test_a_malformed_address_from_an_import_does_not_block_other_edits(db):
 
 def test_columns_are_typed(db):
     columns = {
-        name: LeadColumn.objects.create(label=name, type=name, choices=["製造", "小売"] if name == "choice" else [])
+        name: LeadColumn.objects.create(
+            label=name, type=name, choices=["製造", "小売"] if name == "choice" else []
+        )
         for name in ("text", "number", "date", "choice")
     }
     key = {name: column.key for name, column in columns.items()}
@@ -70,11 +82,23 @@ def test_columns_are_typed(db):
         {"extra": {key["text"]: "ｱ髙", key["number"]: "１,２００", key["date"]: "2026年1月5日", key["choice"]: "小売"}},
         way=Way.COMMAND, now=NOW,
     )  # fmt: skip
-    assert lead.extra == {key["text"]: "ｱ髙", key["number"]: 1200, key["date"]: "2026-01-05", key["choice"]: "小売"}
+    assert lead.extra == {
+        key["text"]: "ｱ髙",
+        key["number"]: 1200,
+        key["date"]: "2026-01-05",
+        key["choice"]: "小売",
+    }
     changed = edit(lead, {"extra": {key["number"]: "1.5", key["text"]: ""}})
     changed.refresh_from_db()
     assert changed.extra == {key["number"]: 1.5, key["date"]: "2026-01-05", key["choice"]: "小売"}
-    for wrong in ({key["number"]: "NaN"}, {key["number"]: "9" * 400}, {key["date"]: "2026-02-30"}, {key["choice"]: "IT"}, {"999": "x"}, {"x": "y"}):
+    for wrong in (
+        {key["number"]: "NaN"},
+        {key["number"]: "9" * 400},
+        {key["date"]: "2026-02-30"},
+        {key["choice"]: "IT"},
+        {"999": "x"},
+        {"x": "y"},
+    ):
         with pytest.raises(ValidationError):
             edit(lead, {"extra": wrong})
 

@@ -27,7 +27,13 @@ def test_the_nine_ways():
 
 
 def after(way=Way.ADMIN_EDIT, **values):
-    given = {"registration": "full", "old_norm": "old@a.jp", "new_norm": "new@a.jp", "malformed": False, "now": NOW}
+    given = {
+        "registration": "full",
+        "old_norm": "old@a.jp",
+        "new_norm": "new@a.jp",
+        "malformed": False,
+        "now": NOW,
+    }
     return flag_after(Flag(False, 3, EARLIER), way=way, **(given | values))
 
 
@@ -68,7 +74,14 @@ def test_who_may_set_the_flag(way):
 
 def test_switching_off_by_hand_beats_the_reset():
     """FLAG-5."""
-    given = {"way": Way.ADMIN_EDIT, "registration": "full", "old_norm": "a@a.jp", "new_norm": "b@a.jp", "malformed": False, "now": NOW}
+    given = {
+        "way": Way.ADMIN_EDIT,
+        "registration": "full",
+        "old_norm": "a@a.jp",
+        "new_norm": "b@a.jp",
+        "malformed": False,
+        "now": NOW,
+    }
     assert flag_after(Flag(True, 1, EARLIER), **given, wanted=False) == (False, 1, NOW)
 
 
@@ -80,9 +93,17 @@ def test_sql_says_the_same(db):
         Way, [True, False], [0, 3], ["full", "provisional"], addresses, addresses, [True, False]
     ):
         expected = flag_after(
-            Flag(valid, failures, EARLIER), way=way, registration=registration, old_norm=old, new_norm=new, malformed=malformed, now=NOW
+            Flag(valid, failures, EARLIER),
+            way=way,
+            registration=registration,
+            old_norm=old,
+            new_norm=new,
+            malformed=malformed,
+            now=NOW,
         )
-        sql = flag_sql(way, lead="lead", norm="new.norm", malformed="new.malformed", registration="new.registration")
+        sql = flag_sql(
+            way, lead="lead", norm="new.norm", malformed="new.malformed", registration="new.registration"
+        )
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT {sql['email_valid']}, {sql['email_failures']}, {sql['email_since']}"
@@ -94,7 +115,15 @@ def test_sql_says_the_same(db):
                     "malformed": malformed, "registration": registration, "now": NOW,
                 },
             )  # fmt: skip
-            assert Flag(*cursor.fetchone()) == expected, (way, valid, failures, registration, old, new, malformed)
+            assert Flag(*cursor.fetchone()) == expected, (
+                way,
+                valid,
+                failures,
+                registration,
+                old,
+                new,
+                malformed,
+            )
         compared += 1
     assert compared == 11 * 2 * 2 * 2 * 4 * 4 * 2
 
@@ -121,7 +150,10 @@ def test_some_codes_switch_off_at_once(db):
     """FLAG-2."""
     lead, other = make_lead("1@a.jp"), make_lead("2@a.jp", email_failures=2)
     assert record_failures({lead.pk: 1}, switch_off={lead.pk, other.pk}, now=NOW) == {lead.pk, other.pk}
-    assert list(Lead.objects.order_by("email").values_list("email_failures", "email_valid")) == [(1, False), (2, False)]
+    assert list(Lead.objects.order_by("email").values_list("email_failures", "email_valid")) == [
+        (1, False),
+        (2, False),
+    ]
 
 
 def test_it_never_comes_back_by_itself(db):
@@ -144,10 +176,20 @@ def test_an_edit_brings_the_flag_back(db):
     """FLAG-3, FLAG-6 on a stored lead, the row of failures starts afresh."""
     lead = make_lead("old@a.jp", email_valid=False, email_failures=3, email_since=EARLIER)
     same = change_lead(lead, {"email": " OLD@a.jp"}, way=Way.ADMIN_EDIT, now=NOW)
-    assert (same.email, same.email_valid, same.email_failures, same.email_since) == ("OLD@a.jp", False, 3, EARLIER)
+    assert (same.email, same.email_valid, same.email_failures, same.email_since) == (
+        "OLD@a.jp",
+        False,
+        3,
+        EARLIER,
+    )
     changed = change_lead(lead, {"email": "new@a.jp"}, way=Way.ADMIN_EDIT, now=NOW)
     changed.refresh_from_db()
-    assert (changed.email_norm, changed.email_valid, changed.email_failures, changed.email_since) == ("new@a.jp", True, 0, NOW)
+    assert (changed.email_norm, changed.email_valid, changed.email_failures, changed.email_since) == (
+        "new@a.jp",
+        True,
+        0,
+        NOW,
+    )
     assert AuditEntry.objects.first().detail["changes"] == {
         "email": ["OLD@a.jp", "new@a.jp"], "email_valid": [False, True], "email_failures": [3, 0],
     }  # fmt: skip

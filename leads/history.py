@@ -1,0 +1,84 @@
+"""A lead's change history, read from the audit log (SYS-2)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from leads.flags import Way
+from leads.models import Lead, LeadColumn
+from settings.models import AuditEntry
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    at: datetime
+    by: str
+    what: str  # 編集, 削除 … and by which way
+    source: str
+    changes: list[tuple[str, str, str]]  # label, old, new; as shown
+
+
+def history_of(lead: Lead, columns: Iterable[LeadColumn], *, limit: int) -> list[HistoryEntry]:
+    """The newest first, in one query."""
+    labels = change_labels(columns)
+    return [
+        HistoryEntry(
+            entry.at,
+            _("System") if entry.user_id is None and entry.user_name == "system" else entry.user_name,
+            _action(entry),
+            str(entry.detail.get("source", "")),
+            [
+                (labels.get(field, field), shown_value(field, old), shown_value(field, new))
+                for field, (old, new) in entry.detail.get("changes", {}).items()
+            ],
+        )
+        for entry in AuditEntry.objects.filter(target_type="lead", target_id=str(lead.pk)).order_by("-id")[
+            :limit
+        ]
+    ]
+
+
+def change_labels(columns: Iterable[LeadColumn]) -> dict[str, str]:
+    """{field name or extra.<key>: what the screens call it}."""
+    labels = {
+        field.name: str(field.verbose_name) for field in Lead._meta.fields if isinstance(field, models.Field)
+    }
+    return labels | {f"extra.{column.key}": column.label for column in columns}
+
+
+def shown_value(field: str, value: Any) -> str:
+    """A value of the log as the screens show it: a choice by its label, blank as a dash."""
+    if value is None or value == "":
+        return "―"
+    if field == "email_valid":
+        return _("Valid") if value else _("Invalid")
+    if field == "unsubscribed_at" and (moment := parse_datetime(str(value))):
+        return _date(moment)
+    if not field.startswith("extra.") and field in {"kind", "registration", "dm_permission", "language"}:
+        choices = Lead._meta.get_field(field).flatchoices  # type: ignore[union-attr]
+        return str(dict(choices).get(value, value))
+    return str(value)
+
+
+def _date(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M}"
+
+
+def _action(entry: AuditEntry) -> str:
+    names = {
+        "lead.create": _("Registered"),
+        "lead.edit": _("Changed"),
+        "lead.delete": _("Deleted"),
+        "lead.unsubscribe": _("Unsubscribed"),
+        "lead.dm_permission": _("DM permission"),
+        "lead.flag": _("Valid flag off after failures"),
+    }
+    name = str(names.get(entry.action, entry.action))
+    way = entry.detail.get("way")
+    return f"{name} ({Way(way).label})" if way in Way.values else name
