@@ -139,8 +139,8 @@ class LeadFilter(django_filters.FilterSet):
         choices=[("1", _("Valid")), ("0", _("Invalid"))],
         label=_("Valid flag of the e-mail address"), method="filter_email_valid", empty_label=_("All"),
     )  # fmt: skip
-    created_from = DayFilter("created_at", "gte", label=_("Registered from"), widget=DATE)
-    created_to = DayFilter("created_at", "lt", label=_("Registered until"), widget=DATE)
+    created_from = DayFilter("created_at", "gte", label=_("Registered on or after"), widget=DATE)
+    created_to = DayFilter("created_at", "lt", label=_("Registered on or before"), widget=DATE)
 
     class Meta:
         model = Lead

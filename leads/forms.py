@@ -19,7 +19,7 @@ ORDER = (
 )  # fmt: skip
 GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (
-        _("Person"),
+        _("Name and company"),
         (
             "last_name",
             "first_name",
