@@ -135,7 +135,8 @@ class Handler:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        sender, recipients = envelope.mail_from or "", list(envelope.rcpt_tos)
+        sender = (envelope.mail_from or "").strip("<>")  # aiosmtpd gives the empty path as "<>"
+        recipients = list(envelope.rcpt_tos)
         raw = envelope.original_content or b""
         try:
             if answer := await self.rules.data(sender, recipients, raw):
