@@ -18,6 +18,7 @@ import warnings
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+STARTED: set[str] = set()  # the variables this process set itself: only these servers may ever be emptied
 
 
 def start_missing_servers(folder: Path | None = None) -> None:
@@ -25,9 +26,11 @@ def start_missing_servers(folder: Path | None = None) -> None:
     folder = folder or Path(os.environ.get("SMP_DATA") or PROJECT / ".data")
     if not os.environ.get("DATABASE_URL") and not os.environ.get("DATABASE_URL_FILE"):
         os.environ["DATABASE_URL"] = start_postgresql(folder / "postgresql")
+        STARTED.add("DATABASE_URL")
         os.environ.setdefault("SMP_DEVELOPMENT", "1")  # an embedded database is never production
     if not os.environ.get("REDIS_URL") and not os.environ.get("REDIS_URL_FILE"):
         os.environ["REDIS_URL"] = start_redis(folder / "redis")
+        STARTED.add("REDIS_URL")
 
 
 def start_postgresql(folder: Path) -> str:
