@@ -88,7 +88,9 @@ class Supervisor:
             child.process = None
             child.pause = 1.0 if now - child.started_at > 60 else min(child.pause * 2, LONGEST_PAUSE)
             child.start_again_at = now + child.pause
-            self.say(f"{child.name} ended ({code}) and is started again. See {self.logs / (child.name + '.log')}")
+            self.say(
+                f"{child.name} ended ({code}) and is started again. See {self.logs / (child.name + '.log')}"
+            )
         elif child.process is None and now >= child.start_again_at:
             self._start(child)
 

@@ -20,7 +20,11 @@ from smp.demo.supervisor import AlreadyRunningError, Supervisor, free_port, only
 from smp.translations import compile_if_needed
 
 START_SECONDS = 90.0
-LOGINS = (("admin", "特権管理者", "Privileged"), ("campaign", "キャンペーン管理者", "Campaign"), ("viewer", "閲覧者", "Viewer"))
+LOGINS = (
+    ("admin", "特権管理者", "Privileged"),
+    ("campaign", "キャンペーン管理者", "Campaign"),
+    ("viewer", "閲覧者", "Viewer"),
+)
 PASSWORD = "demo-demo-demo"
 
 
@@ -29,7 +33,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, help="of the pages (default 8000; the next free one if taken)")
+        parser.add_argument(
+            "--port", type=int, default=8000, help="of the pages (default 8000; the next free one if taken)"
+        )
         parser.add_argument("--reset", action="store_true", help="start over with fresh sample data")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,7 +46,9 @@ class Command(BaseCommand):
             with only_one(data / "demo.lock") as lock:
                 self.run(data, port=options["port"], reset=options["reset"], lock=lock)
         except AlreadyRunningError as running:
-            raise CommandError(f"デモは既に動いています / The demo is already running: {running}") from running
+            raise CommandError(
+                f"デモは既に動いています / The demo is already running: {running}"
+            ) from running
 
     def run(self, data: Path, *, port: int, reset: bool, lock: Any) -> None:
         if reset:
@@ -87,7 +95,9 @@ class Command(BaseCommand):
             supervisor.watch(until=lambda: page_answers(url) or time.monotonic() > deadline)
             if not supervisor.stopping:
                 if not page_answers(url):
-                    raise CommandError(f"The pages do not answer. The end of {data / 'logs' / 'web.log'}:\n{supervisor.tail('web')}")
+                    raise CommandError(
+                        f"The pages do not answer. The end of {data / 'logs' / 'web.log'}:\n{supervisor.tail('web')}"
+                    )
                 self.welcome(url, data)
                 supervisor.watch()
         finally:
@@ -105,7 +115,9 @@ class Command(BaseCommand):
     def start_over(self, data: Path) -> None:
         """Empties the demo's own database, Redis and inbox; a database somebody named is never emptied."""
         if {"DATABASE_URL", "REDIS_URL"} - embedded.STARTED:
-            raise CommandError("--reset empties only the demo's own servers: unset DATABASE_URL and REDIS_URL.")
+            raise CommandError(
+                "--reset empties only the demo's own servers: unset DATABASE_URL and REDIS_URL."
+            )
         connection = psycopg2.connect(os.environ["DATABASE_URL"].replace("/smp?", "/postgres?"))
         connection.autocommit = True
         try:
@@ -120,7 +132,9 @@ class Command(BaseCommand):
 
     def welcome(self, url: str, data: Path) -> None:
         line = "─" * 72
-        logins = "\n".join(f"      {name:<10} {PASSWORD}   {role} / {english}" for name, role, english in LOGINS)
+        logins = "\n".join(
+            f"      {name:<10} {PASSWORD}   {role} / {english}" for name, role, english in LOGINS
+        )
         self.step(
             f"\n{line}\n  SMP のデモが動いています / The demo is running\n\n"
             f"  ブラウザで開く / Open   {url}/\n"
