@@ -3,10 +3,11 @@
 from django.conf import settings
 from django.urls import include, path
 
-from smp import home
+from smp import health, home
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("health/", health.health, name="health"),
     path("search/", home.search_everything, name="search_everything"),
     path("leads/", include("leads.urls")),
     path("mail/", include("mail.urls")),
