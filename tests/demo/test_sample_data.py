@@ -1,0 +1,118 @@
+"""The sample data shows what the product is for, and obeys its rules."""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from leads.models import Lead, SavedSearch
+from leads.search import leads_matching
+from mail.models import Delivery, MailTemplate, SendJob
+from mail.recipients.reasons import DECIDED_AT_START, Reason
+from mail.template_check import check_template
+from settings.models import User
+from smp.demo import sample_data
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def loaded():
+    return sample_data.load(now=timezone.now(), leads=1500)
+
+
+def test_all_there_is_to_see_is_there(loaded):
+    assert Lead.objects.count() == 1500
+    assert sorted(User.objects.values_list("username", "role")) == [
+        ("admin", "privileged"),
+        ("campaign", "campaign"),
+        ("viewer", "viewer"),
+    ]
+    assert set(SendJob.objects.values_list("state", flat=True)) == {
+        "done",
+        "sending",
+        "reserved",
+        "stopped",
+        "deleted",
+    }
+    assert set(SendJob.objects.values_list("rule", flat=True)) == {"by_user", "by_search"}
+    assert {(t.form, t.charset, t.purpose) for t in MailTemplate.objects.all()} >= {
+        ("text", "iso-2022-jp", "advertising"),
+        ("text", "utf-8", "notice"),
+        ("html", "utf-8", "advertising"),
+        ("multipart", "utf-8", "advertising"),
+    }
+
+
+def test_every_reason_has_an_example(loaded):
+    """EXC-1: all that can be decided, and what comes later."""
+    assert set(Delivery.objects.exclude(reason="").values_list("reason", flat=True)) == set(Reason.values)
+    everyone = SendJob.objects.get(state="done", rule="by_search")
+    assert {Reason(reason) for reason in everyone.counts["reason"]} >= set(DECIDED_AT_START) - {
+        Reason.DELETED
+    }
+
+
+def test_templates_may_be_sent(loaded):
+    """LAW-1: every legal line is there."""
+    assert [
+        (template.name, check_template(template))
+        for template in MailTemplate.objects.all()
+        if check_template(template)
+    ] == []
+
+
+def test_every_search_finds_somebody(loaded):
+    found = {
+        search.name: leads_matching(search.condition, now=timezone.now()).count()
+        for search in SavedSearch.objects.all()
+    }
+    assert {name for name, number in found.items() if not number} == set()
+
+
+def test_one_more_error_switches_a_lead_off(loaded):
+    """FLAG-1: two in a row, counted from the deliveries."""
+    assert Lead.objects.filter(
+        email_norm__endswith="@unknown.example", email_failures=2, email_valid=True
+    ).exists()
+
+
+def test_running_job_has_mails_to_come_and_mails_done(loaded):
+    job = SendJob.objects.get(state="sending")
+    states = set(job.deliveries.values_list("state", flat=True))
+    assert {"sent", "queued", "excluded"} <= states
+    assert job.deliveries.filter(state="queued", next_at__gt=timezone.now()).exists()
+
+
+def test_is_the_same_every_time(loaded):
+    first = list(Lead.objects.order_by("id").values_list("email", "last_name", "prefecture"))
+    dice = sample_data.random.Random(sample_data.SEED)
+    columns = {column.label: column for column in sample_data.LeadColumn.objects.all()}
+    again = sample_data.make_leads(
+        dice, 1440, columns, timezone.now() - sample_data.timedelta(days=40), sample_data.timedelta(days=1095)
+    )
+    assert [(lead.email, lead.last_name, lead.prefecture) for lead in again] == first[:1440]
+
+
+def test_addresses_are_reserved_for_examples_or_carriers_traps(loaded):
+    """No sample mail can reach anybody: only example domains, and the carriers' odd addresses."""
+    real = [
+        email
+        for email in Lead.objects.filter(email_malformed=False)
+        .exclude(email="")
+        .values_list("email_norm", flat=True)
+        if not email.endswith((".example", "example.jp", ".example.com", "example.com", "example.jp"))
+    ]
+    assert sorted(real) == [".hanako@ezweb.ne.jp", "a..b.@docomo.ne.jp"]
+
+
+def test_command_loads_an_empty_database_only(settings):
+    User.objects.create_user("misaki", name="佐藤 美咲")
+    with pytest.raises(CommandError, match="not empty"):
+        call_command("sample_data")
+    call_command("sample_data", "--if-empty", stdout=io.StringIO())
+    assert Lead.objects.count() == 0
+    settings.DEVELOPMENT = False
+    with pytest.raises(CommandError, match="SMP_DEVELOPMENT"):
+        call_command("sample_data", "--if-empty")
