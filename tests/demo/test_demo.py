@@ -56,12 +56,16 @@ def processes_of(data):
 
 def workers_of(demo):
     """The demo's own worker process, not the pool of it."""
-    children = [child for child in processes_alive(psutil.Process(demo).children()) if "worker" in child.cmdline()]
+    children = [
+        child for child in processes_alive(psutil.Process(demo).children()) if "worker" in child.cmdline()
+    ]
     return [child for child in children if child.ppid() == demo]
 
 
 def processes_alive(processes):
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return [
+        process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 @pytest.mark.faults
@@ -180,7 +184,7 @@ def test_lock_is_held_by_one_and_freed_after(tmp_path):
     with only_one(tmp_path / "lock") as file:
         file.write("http://127.0.0.1:8000")
         file.flush()
-        with pytest.raises(AlreadyRunningError, match="127[.]0[.]0[.]1:8000"), only_one(tmp_path / "lock"):
+        with pytest.raises(AlreadyRunningError, match=r"127\.0\.0\.1:8000"), only_one(tmp_path / "lock"):
             pass
     with only_one(tmp_path / "lock"):
         pass
