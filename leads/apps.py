@@ -6,7 +6,9 @@ class LeadsConfig(AppConfig):
     name = "leads"
 
     def ready(self) -> None:
+        from leads.models import LeadImport
         from leads.search.items import register_lead_items
+        from settings.audit import Target, register_action, register_target
         from settings.system_settings import Setting, register_setting
         from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, Tab, register_page, register_tab
@@ -17,7 +19,9 @@ class LeadsConfig(AppConfig):
                 _("Failed deliveries in a row until an address counts as invalid"),
                 int,
                 3,
-                help=_("The valid flag of the e-mail address goes off when this many deliveries have failed in a row."),
+                help=_(
+                    "The valid flag of the e-mail address goes off when this many deliveries have failed in a row."
+                ),
                 minimum=1,
                 maximum=20,
                 section=_("Leads"),
@@ -37,11 +41,45 @@ class LeadsConfig(AppConfig):
         )
         register_lead_items()
         register_tab(Tab("leads", _("Leads (applicants)"), 20))
-        register_page(Page("leads", _("List"), "leads", url_names=("lead", "new_lead", "edit_lead", "delete_lead"), position=10))
-        register_page(Page("leads", _("Compound search"), "compound_search", url_names=("search_count",), position=20))
-        register_page(Page("leads", _("Saved searches"), "searches", url_names=("search_delete",), position=30))
+        register_page(
+            Page(
+                "leads",
+                _("List"),
+                "leads",
+                url_names=("lead", "new_lead", "edit_lead", "delete_lead"),
+                position=10,
+            )
+        )
+        register_page(
+            Page("leads", _("Compound search"), "compound_search", url_names=("search_count",), position=20)
+        )
+        register_page(
+            Page("leads", _("Saved searches"), "searches", url_names=("search_delete",), position=30)
+        )
         register_bench("import", "leads.bench_import")
         register_page(
-            Page("leads", _("CSV bulk update"), "imports", group=_("Bring in"), level="may_edit", aliases=("CSVインポート", "CSV取込", "CSV import"), url_names=("lead_import",), position=10)
+            Page(
+                "leads",
+                _("CSV bulk update"),
+                "imports",
+                group=_("Bring in"),
+                level="may_edit",
+                aliases=("CSVインポート", "CSV取込", "CSV import"),
+                url_names=("lead_import",),
+                position=10,
+            )
         )
-        register_page(Page("settings", _("Lead items"), "lead_columns", level="may_administer", url_names=("new_lead_column", "edit_lead_column", "delete_lead_column"), position=60))
+        register_page(
+            Page(
+                "settings",
+                _("Lead items"),
+                "lead_columns",
+                level="may_administer",
+                url_names=("new_lead_column", "edit_lead_column", "delete_lead_column"),
+                position=60,
+            )
+        )
+        register_action("lead_import.commit", _("CSV imported"))
+        register_action("lead_import.cancel", _("CSV import cancelled"))
+        register_action("lead_import.export_wrong", _("Wrong rows of a CSV downloaded"))
+        register_target(Target("leadimport", _("CSV bulk update"), "lead_import", LeadImport))

@@ -21,7 +21,20 @@ from smp.lib.bench import scratch_database, seconds
 
 HELP = "CSV import: rows per second from upload to commit"
 
-HEADER = ("姓", "名", "姓(カナ)", "名(カナ)", "E-mailアドレス", "会社名", "部署名", "役職", "郵便番号", "都道府県", "電話番号", "DM許可")
+HEADER = (
+    "姓",
+    "名",
+    "姓(カナ)",
+    "名(カナ)",
+    "E-mailアドレス",
+    "会社名",
+    "部署名",
+    "役職",
+    "郵便番号",
+    "都道府県",
+    "電話番号",
+    "DM許可",
+)
 _FAMILY = ("佐藤", "鈴木", "髙橋", "田中", "伊藤", "渡邉", "山﨑", "中村", "小林", "𠮷田")
 _GIVEN = ("美咲", "健太", "結衣", "翔", "陽子", "大輔", "さくら", "誠", "直樹", "恵")
 _PREFECTURES = ("東京都", "神奈川県", "大阪府", "愛知県", "北海道", "福岡県", "京都府")
@@ -37,7 +50,9 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
     with scratch_database():
         bare = _bare(data)
         started = time.perf_counter()
-        lead_import = upload([data], file_name="bench.csv", mode="add", key="id", evidence="import", user=None)
+        lead_import = upload(
+            [data], file_name="bench.csv", mode="add", key="id", evidence="import", user=None
+        )
         uploaded = time.perf_counter()
         stage_import(lead_import)
         checked = time.perf_counter()
@@ -48,7 +63,9 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
         lead_import.refresh_from_db()
         written = Lead.objects.count()
         if lead_import.state != LeadImport.State.DONE or written != rows:
-            raise RuntimeError(f"{written} of {rows} leads were written: {lead_import.state} {lead_import.error}")
+            raise RuntimeError(
+                f"{written} of {rows} leads were written: {lead_import.state} {lead_import.error}"
+            )
     total, bare_total = done - started, sum(bare.values())
     return {
         "rows": rows,
@@ -60,7 +77,8 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
             "commit": seconds(done - checked),
             "total": seconds(total),
         },
-        "bare_seconds": {name: seconds(value) for name, value in bare.items()} | {"total": seconds(bare_total)},
+        "bare_seconds": {name: seconds(value) for name, value in bare.items()}
+        | {"total": seconds(bare_total)},
         "ratio_to_bare": round(total / bare_total, 2),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
@@ -90,7 +108,10 @@ def _bare(data: bytes) -> dict[str, float]:
     parsed = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE bare_file ({columns.replace(',', ' text,')} text)")
-        cursor.copy_expert(f"COPY bare_file FROM STDIN WITH (FORMAT csv, HEADER, FORCE_NOT_NULL ({columns}))", io.BytesIO(data))
+        cursor.copy_expert(
+            f"COPY bare_file FROM STDIN WITH (FORMAT csv, HEADER, FORCE_NOT_NULL ({columns}))",
+            io.BytesIO(data),
+        )
         copied = time.perf_counter()
         cursor.execute("CREATE TABLE bare_lead (LIKE leads_lead INCLUDING ALL)")
         cursor.execute("CREATE TABLE bare_consent (LIKE leads_consentrecord INCLUDING ALL)")

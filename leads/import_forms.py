@@ -11,7 +11,9 @@ CHOSEN_AT_UPLOAD = (Evidence.IMPORT, Evidence.FORM, Evidence.CARD, Evidence.PUBL
 
 
 class ImportForm(forms.Form):
-    mode = forms.ChoiceField(label=_("Mode"), choices=LeadImport.Mode, initial=LeadImport.Mode.ADD, widget=forms.RadioSelect)
+    mode = forms.ChoiceField(
+        label=_("Mode"), choices=LeadImport.Mode, initial=LeadImport.Mode.ADD, widget=forms.RadioSelect
+    )
     key = forms.ChoiceField(
         label=_("Key for overwriting"),
         choices=LeadImport.Key,
@@ -21,20 +23,25 @@ class ImportForm(forms.Form):
     evidence = forms.ChoiceField(
         label=_("Evidence of consent"),
         choices=[(kind.value, kind.label) for kind in CHOSEN_AT_UPLOAD],
-        help_text=_("What the DM permission in this file is based on. It is kept in each lead's consent history."),
+        help_text=_(
+            "What the DM permission in this file is based on. It is kept in each lead's consent history."
+        ),
     )
     file = forms.FileField(
         label=_("CSV file"),
         max_length=255,
         widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv,text/plain"}),
-        error_messages={"empty": _("The file is empty. Choose a file with a header row and at least one row below it.")},
+        error_messages={
+            "empty": _("The file is empty. Choose a file with a header row and at least one row below it.")
+        },
     )
 
     def clean_file(self):
         file = self.cleaned_data["file"]
         if file.size > MOST_MEGABYTES * MEGABYTE:
             raise forms.ValidationError(
-                _("The file is larger than %(limit)s MB. Split it into several files."), params={"limit": MOST_MEGABYTES}
+                _("The file is larger than %(limit)s MB. Split it into several files."),
+                params={"limit": MOST_MEGABYTES},
             )
         return file
 

@@ -58,9 +58,15 @@ class Lead(models.Model):
     address = models.CharField(_("Address"), max_length=300, blank=True, default="")
     phone = models.CharField(_("Phone"), max_length=50, blank=True, default="")
     note = models.TextField(_("Note"), blank=True, default="")
-    language = models.CharField(_("Language"), max_length=2, choices=[("ja", "日本語"), ("en", "English")], default="ja")
-    registration = models.CharField(_("Registration status"), max_length=12, choices=Registration, default=Registration.FULL)
-    dm_permission = models.CharField(_("DM permission"), max_length=10, choices=DmPermission, default=DmPermission.WANTED)
+    language = models.CharField(
+        _("Language"), max_length=2, choices=[("ja", "日本語"), ("en", "English")], default="ja"
+    )
+    registration = models.CharField(
+        _("Registration status"), max_length=12, choices=Registration, default=Registration.FULL
+    )
+    dm_permission = models.CharField(
+        _("DM permission"), max_length=10, choices=DmPermission, default=DmPermission.WANTED
+    )
     unsubscribed_at = models.DateTimeField(_("Unsubscribed at"), null=True, blank=True, editable=False)
     email_valid = models.BooleanField(_("Valid flag of the e-mail address"), default=True)
     email_failures = models.PositiveIntegerField(_("Failed deliveries in a row"), default=0, editable=False)
@@ -160,7 +166,9 @@ class SavedSearch(models.Model):
 
     name = models.CharField(_("Name"), max_length=100)
     condition = models.JSONField()
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="searches")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="searches"
+    )
     shared = models.BooleanField(_("All users may use it"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -200,7 +208,9 @@ class LeadImport(models.Model):
 
     mode = models.CharField(max_length=10, choices=Mode)
     key = models.CharField(max_length=10, choices=Key, default=Key.ID)
-    evidence = models.CharField(max_length=12, choices=ConsentRecord.Evidence, default=ConsentRecord.Evidence.IMPORT)
+    evidence = models.CharField(
+        max_length=12, choices=ConsentRecord.Evidence, default=ConsentRecord.Evidence.IMPORT
+    )
     file_name = models.CharField(max_length=255)
     file_size = models.PositiveBigIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State, default=State.UPLOADED)
@@ -210,13 +220,19 @@ class LeadImport(models.Model):
     progress = models.PositiveIntegerField(default=0)  # rows handled in the current step
     rows = models.PositiveIntegerField(default=0)
     counts = models.JSONField(default=dict)  # {"new": n, "update": n, "unchanged": n, "wrong": n, "notes": n}
-    error = models.JSONField(null=True)  # why the whole file was refused: {"code": …, "params": {…}}, shown in either language
+    error = models.JSONField(
+        null=True
+    )  # why the whole file was refused: {"code": …, "params": {…}}, shown in either language
     skip_wrong = models.BooleanField(default=False)  # 「誤りのある行を除いて取り込む」 was chosen
-    changed_since = models.BooleanField(default=False)  # the commit found other counts than the check had shown
+    changed_since = models.BooleanField(
+        default=False
+    )  # the commit found other counts than the check had shown
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(auto_now_add=True)
     heartbeat_at = models.DateTimeField(null=True)  # a step without a beat for a minute is taken up again
-    committed_at = models.DateTimeField(null=True)  # the moment all rows were written with: created_at of the new leads
+    committed_at = models.DateTimeField(
+        null=True
+    )  # the moment all rows were written with: created_at of the new leads
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -229,7 +245,9 @@ class LeadImport(models.Model):
 class LeadImportChunk(models.Model):
     """A megabyte of an uploaded file: in the database, because web and worker may be on different hosts."""
 
-    lead_import = models.ForeignKey(LeadImport, on_delete=models.CASCADE, related_name="chunks", db_index=False)
+    lead_import = models.ForeignKey(
+        LeadImport, on_delete=models.CASCADE, related_name="chunks", db_index=False
+    )
     number = models.PositiveIntegerField()
     content = models.BinaryField()
 

@@ -47,9 +47,18 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 # Exports have these columns; a file that came from an export must go back in. They are ignored with a note.
 _IGNORED: Mapping[str, tuple[Code, tuple[str, ...]]] = {
-    "email_valid": ("ignored_flag", ("E-mailアドレスの有効フラグ", "有効フラグ", "Valid flag of the e-mail address")),
-    "email_failures": ("ignored_flag", ("E-mailアドレスの不達回数", "不達回数", "Failed deliveries in a row")),
-    "unsubscribed_at": ("ignored_unsubscribed", ("配信停止", "配信停止日時", "Unsubscribed", "Unsubscribed at", "unsubscribed")),
+    "email_valid": (
+        "ignored_flag",
+        ("E-mailアドレスの有効フラグ", "有効フラグ", "Valid flag of the e-mail address"),
+    ),
+    "email_failures": (
+        "ignored_flag",
+        ("E-mailアドレスの不達回数", "不達回数", "Failed deliveries in a row"),
+    ),
+    "unsubscribed_at": (
+        "ignored_unsubscribed",
+        ("配信停止", "配信停止日時", "Unsubscribed", "Unsubscribed at", "unsubscribed"),
+    ),
     "created_at": ("ignored", ("登録日時", "Registered at")),
     "updated_at": ("ignored", ("更新日時", "Updated at")),
 }
@@ -57,7 +66,11 @@ _IGNORED: Mapping[str, tuple[Code, tuple[str, ...]]] = {
 _REMARKS = ("行", "列", "理由", "Row", "Column", "Reason")
 LANGUAGES = {"ja": ("日本語", "Japanese"), "en": ("英語", "English")}
 _CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "kind": {LeadKind.VISITOR: ("来場者", "Visitor"), LeadKind.STAFF: ("管理者", "Staff"), LeadKind.SPEAKER: ("講演者", "Speaker")},
+    "kind": {
+        LeadKind.VISITOR: ("来場者", "Visitor"),
+        LeadKind.STAFF: ("管理者", "Staff"),
+        LeadKind.SPEAKER: ("講演者", "Speaker"),
+    },
     "registration": {
         Registration.FULL: ("本登録", "Full registration", "Full"),
         Registration.PROVISIONAL: ("仮登録", "Provisional registration", "Provisional"),
@@ -66,9 +79,17 @@ _CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         DmPermission.WANTED: ("希望する", "Wanted", "有効", "1", "true", "yes"),
         DmPermission.UNWANTED: ("希望しない", "Not wanted", "無効", "0", "false", "no"),
     },
-    "language": {code: (*names, dict(Lead._meta.get_field("language").choices or [])[code]) for code, names in LANGUAGES.items()},
+    "language": {
+        code: (*names, dict(Lead._meta.get_field("language").choices or [])[code])
+        for code, names in LANGUAGES.items()
+    },
 }
-CHOICE_DEFAULTS = {"kind": LeadKind.VISITOR, "registration": Registration.FULL, "dm_permission": DmPermission.WANTED, "language": "ja"}
+CHOICE_DEFAULTS = {
+    "kind": LeadKind.VISITOR,
+    "registration": Registration.FULL,
+    "dm_permission": DmPermission.WANTED,
+    "language": "ja",
+}
 WRITABLE = tuple(_ALIASES)[1:]
 
 Problems = dict[int, tuple[Code, Params]]  # by the cell's place in the column
@@ -93,11 +114,19 @@ class Column:
     choices: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {"header": self.header, "target": self.target, "note": self.note, "type": self.type, "choices": list(self.choices)}
+        return {
+            "header": self.header,
+            "target": self.target,
+            "note": self.note,
+            "type": self.type,
+            "choices": list(self.choices),
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Column":
-        return cls(stored["header"], stored["target"], stored["note"], stored["type"], tuple(stored["choices"]))
+        return cls(
+            stored["header"], stored["target"], stored["note"], stored["type"], tuple(stored["choices"])
+        )
 
     @property
     def extra_key(self) -> str:
@@ -133,7 +162,9 @@ def _known_headers() -> dict[str, tuple[str, Code]]:
     return known
 
 
-def understand_header(header: Sequence[str], *, mode: str, key: str, custom: Iterable[LeadColumn]) -> list[Column]:
+def understand_header(
+    header: Sequence[str], *, mode: str, key: str, custom: Iterable[LeadColumn]
+) -> list[Column]:
     """What each column of the file is. Raises FileProblem naming the header that is unknown, doubled or missing.
 
     Columns without a header stay as ignored ones; whether they are really empty is seen in the rows.
@@ -153,7 +184,9 @@ def understand_header(header: Sequence[str], *, mode: str, key: str, custom: Ite
         seen[column.target] = number
     if mode == LeadImport.Mode.UPDATE and key not in seen:
         raise FileProblem("key_missing", header=labels()[key])
-    if not any(column.target and column.target != "id" and not _is_key(column, mode, key) for column in columns):
+    if not any(
+        column.target and column.target != "id" and not _is_key(column, mode, key) for column in columns
+    ):
         raise FileProblem("nothing_to_write")
     return columns
 
@@ -162,7 +195,9 @@ def _is_key(column: Column, mode: str, key: str) -> bool:
     return mode == LeadImport.Mode.UPDATE and column.target == key
 
 
-def _column(text: str, number: int, known: Mapping[str, tuple[str, Code]], own: Mapping[str, LeadColumn]) -> Column:
+def _column(
+    text: str, number: int, known: Mapping[str, tuple[str, Code]], own: Mapping[str, LeadColumn]
+) -> Column:
     comparable = header_key(text)
     if not comparable:
         return Column("", "")
@@ -174,7 +209,9 @@ def _column(text: str, number: int, known: Mapping[str, tuple[str, Code]], own: 
     if comparable in known:
         target, note = known[comparable]
         return Column(text, target, note)
-    everything = {header_key(label): label for label in labels().values()} | {header_key(c.label): c.label for c in own.values()}
+    everything = {header_key(label): label for label in labels().values()} | {
+        header_key(c.label): c.label for c in own.values()
+    }
     nearest = difflib.get_close_matches(comparable, everything, n=1, cutoff=0.4)
     if nearest:
         raise FileProblem("unknown_header", header=text, column=number, nearest=everything[nearest[0]])
@@ -197,19 +234,30 @@ def _undo_spreadsheet(cell: str) -> str:
 
 def clean(column: Column, cells: Sequence[str], *, mode: str) -> Cleaned:
     """A column's cells as values: text for Lead's field or for `extra`; "" for a blank cell or a wrong one."""
-    cleaned = _clean_text(cells, keep_lines=column.target == "note" or (bool(column.extra_key) and column.type == LeadColumn.Type.TEXT))
+    cleaned = _clean_text(
+        cells,
+        keep_lines=column.target == "note"
+        or (bool(column.extra_key) and column.type == LeadColumn.Type.TEXT),
+    )
     target = column.target
     if target == "email":
         return _clean_emails(cells, cleaned)
     if target == "id":
         return _clean_ids(cleaned, mode)
     if target in _CHOICES:
-        return _clean_choices(cleaned, _choice_map(target), _choice_labels(target), clearable=mode == LeadImport.Mode.ADD or target == "dm_permission")
+        return _clean_choices(
+            cleaned,
+            _choice_map(target),
+            _choice_labels(target),
+            clearable=mode == LeadImport.Mode.ADD or target == "dm_permission",
+        )
     if column.extra_key and column.type == LeadColumn.Type.CHOICE:
         same = {choice_key(choice): choice for choice in column.choices}
         return _clean_choices(cleaned, same, column.choices, clearable=True)
     if column.extra_key and column.type in {LeadColumn.Type.NUMBER, LeadColumn.Type.DATE}:
-        parse, code = (parse_number, "number") if column.type == LeadColumn.Type.NUMBER else (parse_date, "date")
+        parse, code = (
+            (parse_number, "number") if column.type == LeadColumn.Type.NUMBER else (parse_date, "date")
+        )
         return _clean_parsed(cleaned, parse, code)
     limit = LONGEST_EXTRA if column.extra_key else Lead._meta.get_field(target).max_length or LONGEST_NOTE
     if max(map(len, cleaned.cells), default=0) > limit:
@@ -301,7 +349,9 @@ def _choice_labels(target: str) -> tuple[str, ...]:
     return tuple(names[0] for names in _CHOICES[target].values())
 
 
-def _clean_choices(cleaned: Cleaned, ways: Mapping[str, str], names: Sequence[str], *, clearable: bool) -> Cleaned:
+def _clean_choices(
+    cleaned: Cleaned, ways: Mapping[str, str], names: Sequence[str], *, clearable: bool
+) -> Cleaned:
     found: dict[str, str | None] = {cell: ways.get(choice_key(cell)) for cell in set(cleaned.cells)}
     found[""] = "" if clearable else None
     cells = cleaned.cells
@@ -327,7 +377,7 @@ def _clean_parsed(cleaned: Cleaned, parse: Callable[[str], str], code: Code) -> 
 
 
 def parse_number(text: str) -> str:
-    """"１,２３４.50" → "1234.5". ValueError for what is no number, or has more than 30 digits."""
+    """ "１,２３４.50" → "1234.5". ValueError for what is no number, or has more than 30 digits."""
     plain = unicodedata.normalize("NFKC", text).replace(",", "").replace("−", "-").strip()
     if not re.fullmatch(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})", plain):
         raise ValueError(text)
@@ -340,7 +390,9 @@ def parse_number(text: str) -> str:
     return "0" if shown in {"-0", ""} else shown
 
 
-_DATE = re.compile(r"([0-9]{4})[/.\-年]([0-9]{1,2})[/.\-月]([0-9]{1,2})日?(?:[ T][0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?")
+_DATE = re.compile(
+    r"([0-9]{4})[/.\-年]([0-9]{1,2})[/.\-月]([0-9]{1,2})日?(?:[ T][0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?"
+)
 
 
 def parse_date(text: str) -> str:

@@ -35,7 +35,9 @@ def _extra_sql(columns: Sequence[Column], cells: dict[str, str], before: str | N
     # Keys are ids of LeadColumn, nothing from outside. jsonb_build_object takes at most 50 pairs at a time.
     groups = [own[start : start + 40] for start in range(0, len(own), 40)]
     built = " || ".join(
-        "jsonb_build_object(" + ", ".join(f"'{int(c.extra_key)}', {_typed(c, cells[c.target])}" for c in group) + ")"
+        "jsonb_build_object("
+        + ", ".join(f"'{int(c.extra_key)}', {_typed(c, cells[c.target])}" for c in group)
+        + ")"
         for group in groups
     )
     new = f"jsonb_strip_nulls({built})"
@@ -51,7 +53,12 @@ def update_sql(lead_import: LeadImport, columns: Sequence[Column]) -> dict[str, 
     values: dict[str, str] = {}
     for column in columns:
         target = column.target
-        if not target or target == "id" or column.extra_key or target == lead_import.key == LeadImport.Key.EMAIL:
+        if (
+            not target
+            or target == "id"
+            or column.extra_key
+            or target == lead_import.key == LeadImport.Key.EMAIL
+        ):
             continue
         cell = cells[target]
         # CSV-2: a blank cell clears, except DM許可; the other choices cannot be blank (columns.py refuses it).
@@ -71,7 +78,9 @@ def address_sql(values: dict[str, str], way: Way) -> dict[str, str]:
     return {
         "email_norm": "staged.email_norm",
         "email_malformed": malformed,
-        **flag_sql(way, lead="lead", norm="staged.email_norm", malformed=malformed, registration=registration),
+        **flag_sql(
+            way, lead="lead", norm="staged.email_norm", malformed=malformed, registration=registration
+        ),
     }
 
 
@@ -94,7 +103,9 @@ def insert_sql(columns: Sequence[Column]) -> dict[str, str]:
             continue
         if name in CHOICE_DEFAULTS:
             default = str(CHOICE_DEFAULTS[name])
-            values[name] = f"COALESCE(NULLIF({cells[name]}, ''), '{default}')" if name in cells else f"'{default}'"
+            values[name] = (
+                f"COALESCE(NULLIF({cells[name]}, ''), '{default}')" if name in cells else f"'{default}'"
+            )
         else:
             values[name] = cells.get(name, "''")
     return values
@@ -174,17 +185,25 @@ def _judge_sql(lead_import: LeadImport, columns: Sequence[Column]) -> str:
     count = "jsonb_build_object('count', {})"
     conflicts = [
         conflict("staged.key IS NULL AND staged.problems IS NULL", key_place, "key_blank"),
-        conflict("staged.key IS NOT NULL AND staged.same > 1", key_place, "key_twice", count.format("staged.same")),
+        conflict(
+            "staged.key IS NOT NULL AND staged.same > 1", key_place, "key_twice", count.format("staged.same")
+        ),
     ]
     if by_id:
         conflicts.append(conflict("staged.key IS NOT NULL AND lead.id IS NULL", key_place, "lead_missing"))
     else:
         conflicts += [
-            conflict("staged.key IS NOT NULL AND staged.problems IS NULL AND found.leads IS NULL", key_place, "address_missing"),
+            conflict(
+                "staged.key IS NOT NULL AND staged.problems IS NULL AND found.leads IS NULL",
+                key_place,
+                "address_missing",
+            ),
             conflict("found.leads > 1", key_place, "address_shared", count.format("found.leads")),
         ]
     if "dm_permission" in cells:
-        wanted = f"{cells['dm_permission']} = '{DmPermission.WANTED.value}' AND lead.unsubscribed_at IS NOT NULL"
+        wanted = (
+            f"{cells['dm_permission']} = '{DmPermission.WANTED.value}' AND lead.unsubscribed_at IS NOT NULL"
+        )
         conflicts.append(conflict(wanted, number["dm_permission"], "unsubscribed"))
     # A malformed address that the lead has already is left alone: an export must go back in (CSV-3).
     excused = "FALSE"

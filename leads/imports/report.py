@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from leads.imports.columns import CHOICE_DEFAULTS, Column, labels
 from leads.imports.problems import NOTE, Found, note_texts, row_problem_text
@@ -52,8 +53,12 @@ def remarks(row: LeadImportRow, columns: Sequence[Column]) -> tuple[list[Remark]
     def header(place: int | None) -> str:
         return columns[place].header if place is not None and place < len(columns) else ""
 
-    found: list[Found] = [] if row.action != LeadImportRow.Action.WRONG else [*(row.problems or []), *(row.conflicts or [])]
-    problems = [Remark(row.line, header(place), row_problem_text(code, params)) for place, code, params in found]
+    found: list[Found] = (
+        [] if row.action != LeadImportRow.Action.WRONG else [*(row.problems or []), *(row.conflicts or [])]
+    )
+    problems = [
+        Remark(row.line, header(place), row_problem_text(code, params)) for place, code, params in found
+    ]
     notes = [
         Remark(row.line, header(place), text)
         for place, code, params in row.notes or []
@@ -68,7 +73,9 @@ def file_notes(lead_import: LeadImport) -> list[tuple[str, str]]:
 
 
 def wrong_rows(lead_import: LeadImport) -> QuerySet[LeadImportRow]:
-    return LeadImportRow.objects.filter(lead_import=lead_import, action=LeadImportRow.Action.WRONG).order_by("line")
+    return LeadImportRow.objects.filter(lead_import=lead_import, action=LeadImportRow.Action.WRONG).order_by(
+        "line"
+    )
 
 
 def problem_lines(lead_import: LeadImport, limit: int) -> list[str]:
@@ -114,7 +121,13 @@ def rows_of_kind(lead_import: LeadImport, kind: str) -> QuerySet[LeadImportRow]:
         return rows.filter(notes__isnull=False)
     if kind == "shared":
         new = rows.filter(action=LeadImportRow.Action.NEW).exclude(email_norm="")
-        twice = new.order_by().values("email_norm").annotate(rows=Count("line")).filter(rows__gt=1).values("email_norm")
+        twice = (
+            new.order_by()
+            .values("email_norm")
+            .annotate(rows=Count("line"))
+            .filter(rows__gt=1)
+            .values("email_norm")
+        )
         there = Lead.objects.existing().filter(email_norm=OuterRef("email_norm"))
         return new.filter(Q(email_norm__in=twice) | Q(Exists(there)))
     return rows.filter(action=kind)
@@ -125,11 +138,15 @@ def made_leads(lead_import: LeadImport, kind: str, start: int, number: int) -> l
     rows, all with the moment of the commit, so nothing had to be noted row by row."""
     if kind != "new" or lead_import.committed_at is None or start < 1:
         return []
-    made = Lead.objects.filter(created_at=lead_import.committed_at).order_by("id").values_list("id", flat=True)
+    made = (
+        Lead.objects.filter(created_at=lead_import.committed_at).order_by("id").values_list("id", flat=True)
+    )
     return list(made[start - 1 : start - 1 + number])
 
 
-def rows_shown(lead_import: LeadImport, rows: Sequence[LeadImportRow], *, made: Sequence[int] = ()) -> list[ShownRow]:
+def rows_shown(
+    lead_import: LeadImport, rows: Sequence[LeadImportRow], *, made: Sequence[int] = ()
+) -> list[ShownRow]:
     """One page of rows with old → new values: one query for their leads, whatever their number. `made` holds the ids
     of the new rows' leads after the commit."""
     columns = columns_of(lead_import)
@@ -143,8 +160,12 @@ def rows_shown(lead_import: LeadImport, rows: Sequence[LeadImportRow], *, made: 
         problems, notes = remarks(row, columns)
         lead = leads.get(row.lead_id) if row.lead_id is not None else None
         done = lead_import.state == LeadImport.State.DONE
-        values = _values(columns, row, None if done else lead, update=lead_import.mode == LeadImport.Mode.UPDATE)
-        shown.append(ShownRow(row.line, row.action, str(actions.get(row.action, "")), lead, values, problems, notes))
+        values = _values(
+            columns, row, None if done else lead, update=lead_import.mode == LeadImport.Mode.UPDATE
+        )
+        shown.append(
+            ShownRow(row.line, row.action, str(actions.get(row.action, "")), lead, values, problems, notes)
+        )
     return shown
 
 
@@ -155,7 +176,7 @@ def _values(columns: Sequence[Column], row: LeadImportRow, lead: Lead | None, *,
         if column.target == "id":
             continue
         old = "" if lead is None else _old(column, lead)
-        if column.target in CHOICE_DEFAULTS and not cell:
+        if column.target in CHOICE_DEFAULTS and not cell and row.action != LeadImportRow.Action.WRONG:
             cell = (_old_raw(column, lead) if lead else "") if update else str(CHOICE_DEFAULTS[column.target])
         new = _display(column, cell)
         if new or old:
@@ -198,7 +219,14 @@ def wrong_rows_csv(lead_import: LeadImport) -> Iterator[str]:
     wrong = wrong_rows(lead_import).iterator(2000)
     rows = enumerate(rows_of(blocks, recognise(blocks)), 1)
     header = next(rows, (1, []))[1]
-    yield BOM + writer.writerow([*map(safe_cell, header), _("Row"), _("Column"), _("Reason")])  # type: ignore[operator]
+    yield BOM + writer.writerow(
+        [
+            *map(safe_cell, header),
+            pgettext("spreadsheet", "Row"),
+            pgettext("spreadsheet", "Column"),
+            _("Reason"),
+        ]
+    )  # type: ignore[operator]
     for staged in wrong:
         row = next((row for line, row in rows if line == staged.line), [])
         problems, _notes = remarks(staged, columns)

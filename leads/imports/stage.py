@@ -16,7 +16,9 @@ from leads.models import LeadImport, LeadImportRow
 BATCH = 5_000
 MOST_ROWS = 5_000_000
 
-_COPY = "COPY leads_leadimportrow (lead_import_id, line, action, email_norm, cells, problems, notes) FROM STDIN"
+_COPY = (
+    "COPY leads_leadimportrow (lead_import_id, line, action, email_norm, cells, problems, notes) FROM STDIN"
+)
 _SPECIAL = re.compile(r'[\\"\n\r\t]')
 # A cell inside an array inside COPY's text format: both have their own escapes.
 _ESCAPES = str.maketrans({"\\": "\\\\\\\\", '"': '\\\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -30,7 +32,9 @@ class Stager:
         self.mode = lead_import.mode
         self.columns = columns
         self.targets = [(number, column) for number, column in enumerate(columns) if column.target]
-        self.ignored = [number for number, column in enumerate(columns) if not column.target and not column.note]
+        self.ignored = [
+            number for number, column in enumerate(columns) if not column.target and not column.note
+        ]
         self.rows = 0
         # Whether a row is new is known at once; what an update does is seen by judge.py.
         self.action = LeadImportRow.Action.NEW.value if self.mode == LeadImport.Mode.ADD else ""
@@ -56,7 +60,9 @@ class Stager:
                 cursor.copy_expert(_COPY, io.StringIO("".join(out)))
         return taken
 
-    def _sort_out(self, lines: Sequence[int], batch: list[list[str]]) -> tuple[list[int], list[list[str]], list[str]]:
+    def _sort_out(
+        self, lines: Sequence[int], batch: list[list[str]]
+    ) -> tuple[list[int], list[list[str]], list[str]]:
         """Leaves empty lines out, cuts blank cells at the end that Excel adds, and stages ragged rows as wrong.
 
         A row that is too short is not filled up: a blank cell clears a value (CSV-2), a missing one says nothing.

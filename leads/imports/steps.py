@@ -55,11 +55,14 @@ def upload(
             size += len(content)
             if size > MOST_MEGABYTES * MEGABYTE:
                 raise ValidationError(
-                    _("The file is larger than %(limit)s MB. Split it into several files."), params={"limit": MOST_MEGABYTES}
+                    _("The file is larger than %(limit)s MB. Split it into several files."),
+                    params={"limit": MOST_MEGABYTES},
                 )
             LeadImportChunk.objects.create(lead_import=lead_import, number=number, content=content)
         if not size:
-            raise ValidationError(_("The file is empty. Choose a file with a header row and at least one row below it."))
+            raise ValidationError(
+                _("The file is empty. Choose a file with a header row and at least one row below it.")
+            )
         LeadImport.objects.filter(pk=lead_import.pk).update(file_size=size)
         lead_import.file_size = size
     return lead_import
@@ -81,7 +84,9 @@ def file_blocks(lead_import: LeadImport) -> Iterator[bytes]:
     number = 0
     while True:
         content = (
-            LeadImportChunk.objects.filter(lead_import=lead_import, number=number).values_list("content", flat=True).first()
+            LeadImportChunk.objects.filter(lead_import=lead_import, number=number)
+            .values_list("content", flat=True)
+            .first()
         )
         if content is None:
             return
@@ -103,7 +108,9 @@ def stage_import(lead_import: LeadImport) -> None:
             if not _alone(lead_import.pk):
                 return
             current = LeadImport.objects.get(pk=lead_import.pk)
-            if current.state not in {State.UPLOADED, State.CHECKING} or not pulse.start({State.UPLOADED, State.CHECKING}):
+            if current.state not in {State.UPLOADED, State.CHECKING} or not pulse.start(
+                {State.UPLOADED, State.CHECKING}
+            ):
                 return
             _check(current, pulse)
     except FileProblem as problem:
@@ -154,8 +161,16 @@ def _check(lead_import: LeadImport, pulse: "_Pulse") -> None:
 
 def is_item_numbers(row: list[str], columns: list[Column]) -> bool:
     """SMP's base files have a second header row with the items' numbers: numbers even where names and addresses stand."""
-    named = [cell for cell, column in zip(row, columns, strict=False) if column.target in {"email", "last_name", "company"}]
-    return bool(named) and all(cell.strip().isdecimal() for cell in named) and all(c.strip().isdecimal() or not c.strip() for c in row)
+    named = [
+        cell
+        for cell, column in zip(row, columns, strict=False)
+        if column.target in {"email", "last_name", "company"}
+    ]
+    return (
+        bool(named)
+        and all(cell.strip().isdecimal() for cell in named)
+        and all(c.strip().isdecimal() or not c.strip() for c in row)
+    )
 
 
 def _before(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -174,13 +189,20 @@ def request_commit(lead_import: LeadImport, *, skip_wrong: bool, user: User | No
     counts = lead_import.counts
     if counts.get("wrong") and not skip_wrong:
         raise ValidationError(
-            _("%(count)s rows are wrong, so nothing was imported. Correct the file, or choose to leave the wrong rows out."),
+            _(
+                "%(count)s rows are wrong, so nothing was imported. Correct the file, or choose to leave the wrong rows out."
+            ),
             params={"count": counts["wrong"]},
         )
     if not counts.get("new") and not counts.get("update"):
         raise ValidationError(_("There is nothing to import."))
     changed = LeadImport.objects.filter(pk=lead_import.pk, state=State.CHECKED, counts=counts).update(
-        state=State.COMMITTING, skip_wrong=skip_wrong, changed_since=False, progress=0, heartbeat_at=now, created_by=user
+        state=State.COMMITTING,
+        skip_wrong=skip_wrong,
+        changed_since=False,
+        progress=0,
+        heartbeat_at=now,
+        created_by=user,
     )
     lead_import.refresh_from_db()
     return bool(changed)
@@ -232,8 +254,13 @@ def _commit(lead_import: LeadImport, pulse: "_Pulse", *, now: datetime) -> None:
 
 
 def _own_columns_are_as_they_were(columns: list[Column]) -> bool:
-    stored = {f"extra:{column.pk}": (column.type, tuple(map(str, column.choices))) for column in LeadColumn.objects.all()}
-    return all(stored.get(column.target) == (column.type, column.choices) for column in columns if column.extra_key)
+    stored = {
+        f"extra:{column.pk}": (column.type, tuple(map(str, column.choices)))
+        for column in LeadColumn.objects.all()
+    }
+    return all(
+        stored.get(column.target) == (column.type, column.choices) for column in columns if column.extra_key
+    )
 
 
 def cancel(lead_import: LeadImport, *, user: User | None) -> bool:
@@ -321,7 +348,9 @@ def forget_old_files(now: datetime) -> None:
     """Files and staged rows hold personal data; they go a month after the import ended."""
     ended = {State.DONE, State.FAILED, State.CANCELLED}
     old = list(
-        LeadImport.objects.filter(state__in=ended, finished_at__lt=now - KEPT, chunks__number=0).values_list("id", flat=True)[:20]
+        LeadImport.objects.filter(state__in=ended, finished_at__lt=now - KEPT, chunks__number=0).values_list(
+            "id", flat=True
+        )[:20]
     )
     if old:
         LeadImportRow.objects.filter(lead_import__in=old).delete()

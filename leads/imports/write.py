@@ -16,13 +16,19 @@ _CHANGE = (
     f"CASE WHEN {{}} = '{DmPermission.WANTED.value}' "
     f"THEN '{ConsentRecord.Change.GRANTED.value}' ELSE '{ConsentRecord.Change.REFUSED.value}' END"
 )
-_CONSENT = 'INSERT INTO leads_consentrecord (lead_id, at, change, evidence, source, user_id, ip)'
+_CONSENT = "INSERT INTO leads_consentrecord (lead_id, at, change, evidence, source, user_id, ip)"
 _CONSENT_VALUES = "%(now)s, {change}, %(evidence)s, %(source)s, %(user)s, NULL"
 
 
-def write(lead_import: LeadImport, columns: Sequence[Column], *, now: datetime, beat: Callable[[int], None]) -> int:
+def write(
+    lead_import: LeadImport, columns: Sequence[Column], *, now: datetime, beat: Callable[[int], None]
+) -> int:
     """Writes the rows judged new or updated; the number of leads written. `beat(rows)` is called after each batch."""
-    statements = _insert_statements(columns) if lead_import.mode == LeadImport.Mode.ADD else _update_statements(lead_import, columns)
+    statements = (
+        _insert_statements(columns)
+        if lead_import.mode == LeadImport.Mode.ADD
+        else _update_statements(lead_import, columns)
+    )
     values = {
         "id": lead_import.pk,
         "now": now,
@@ -34,7 +40,10 @@ def write(lead_import: LeadImport, columns: Sequence[Column], *, now: datetime, 
     with connection.cursor() as cursor:
         # Foreign keys are checked batch by batch instead of a million at the very end, where nobody sees progress.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("SELECT COALESCE(max(line), 0) FROM leads_leadimportrow WHERE lead_import_id = %s", [lead_import.pk])
+        cursor.execute(
+            "SELECT COALESCE(max(line), 0) FROM leads_leadimportrow WHERE lead_import_id = %s",
+            [lead_import.pk],
+        )
         (last,) = cursor.fetchone()
         for first in range(0, last + 1, BATCH):
             for statement in statements:
@@ -44,7 +53,9 @@ def write(lead_import: LeadImport, columns: Sequence[Column], *, now: datetime, 
     return written
 
 
-_THESE = "staged.lead_import_id = %(id)s AND staged.line BETWEEN %(first)s AND %(last)s AND staged.action = '{}'"
+_THESE = (
+    "staged.lead_import_id = %(id)s AND staged.line BETWEEN %(first)s AND %(last)s AND staged.action = '{}'"
+)
 
 
 def _insert_statements(columns: Sequence[Column]) -> list[str]:

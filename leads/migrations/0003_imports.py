@@ -16,13 +16,20 @@ class Migration(migrations.Migration):
                 (
                     "pk",
                     models.CompositePrimaryKey(
-                        "lead_import_id", "line", blank=True, editable=False, primary_key=True, serialize=False
+                        "lead_import_id",
+                        "line",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
                     ),
                 ),
                 ("line", models.PositiveIntegerField()),
                 (
                     "cells",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, size=None),
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), default=list, size=None
+                    ),
                 ),
                 ("email_norm", models.CharField(blank=True, db_collation="C", default="", max_length=320)),
                 ("lead_id", models.BigIntegerField(null=True)),
@@ -57,7 +64,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField("leadimport", "changed_since", models.BooleanField(default=False)),
         migrations.AddField("leadimport", "committed_at", models.DateTimeField(null=True)),
-        migrations.AddField("leadimport", "encoding", models.CharField(blank=True, default="", max_length=10)),
+        migrations.AddField(
+            "leadimport", "encoding", models.CharField(blank=True, default="", max_length=10)
+        ),
         migrations.AddField("leadimport", "skip_wrong", models.BooleanField(default=False)),
         migrations.RemoveField("leadimport", "error"),
         migrations.AddField("leadimport", "error", models.JSONField(null=True)),

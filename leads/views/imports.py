@@ -41,7 +41,12 @@ def imports(request: HttpRequest) -> HttpResponse:
     past = LeadImport.objects.select_related("created_by")
     page = Paginator(past, 20).get_page(request.GET.get("page"))
     status = 422 if form.is_bound else 200
-    return render(request, "leads/imports.html", {"form": form, "page_obj": page, "limit": MOST_MEGABYTES}, status=status)
+    return render(
+        request,
+        "leads/imports.html",
+        {"form": form, "page_obj": page, "limit": MOST_MEGABYTES},
+        status=status,
+    )
 
 
 @needs_edit
@@ -72,7 +77,12 @@ def import_commit(request: HttpRequest, import_id: int) -> HttpResponse:
             current, skip_wrong="skip_wrong" in request.POST, user=request.user, now=timezone.now()
         )
     except ValidationError as error:
-        return render(request, "leads/lead_import.html", _page(request, current) | {"refusal": error.messages}, status=422)
+        return render(
+            request,
+            "leads/lead_import.html",
+            _page(request, current) | {"refusal": error.messages},
+            status=422,
+        )
     if started:
         transaction.on_commit(lambda: kick_import(current.pk))
     else:

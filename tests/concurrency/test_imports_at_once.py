@@ -21,7 +21,9 @@ FILE = "姓,E-mailアドレス\n" + "".join(f"佐藤,taro.{n}@example.jp\n" for 
 
 
 def ask(lead_import):
-    return lambda: request_commit(LeadImport.objects.get(pk=lead_import.pk), skip_wrong=False, user=None, now=timezone.now())
+    return lambda: request_commit(
+        LeadImport.objects.get(pk=lead_import.pk), skip_wrong=False, user=None, now=timezone.now()
+    )
 
 
 def test_two_administrators_press_import():
@@ -35,7 +37,9 @@ def test_two_administrators_press_import():
 def test_one_imports_the_other_cancels():
     for _again in range(5):
         lead_import = check(FILE)
-        started, cancelled = in_threads(ask(lead_import), lambda current=lead_import: cancel(current, user=None))
+        started, cancelled = in_threads(
+            ask(lead_import), lambda current=lead_import: cancel(current, user=None)
+        )
         assert started != cancelled
         before = Lead.objects.count()
         commit_import(lead_import)
@@ -43,7 +47,9 @@ def test_one_imports_the_other_cancels():
 
 
 def test_cancelled_while_it_is_checked(monkeypatch):
-    lead_import = steps.upload([FILE.encode()], file_name="a.csv", mode="add", key="id", evidence="import", user=None)
+    lead_import = steps.upload(
+        [FILE.encode()], file_name="a.csv", mode="add", key="id", evidence="import", user=None
+    )
     beat = steps._Pulse.beat
 
     def cancel_first(self, progress):
@@ -97,7 +103,9 @@ def test_somebody_unsubscribes_during_the_commit():
             held.set()
             with connection.cursor() as cursor:  # until the commit waits for the lead's row
                 for _turn in range(200):
-                    cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+                    cursor.execute(
+                        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                    )
                     if cursor.fetchone()[0]:
                         break
                     done.wait(0.02)

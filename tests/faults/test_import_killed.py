@@ -84,13 +84,23 @@ def test_killed_while_committing():
     run_import(lead_import.pk)
     lead_import.refresh_from_db()
     assert lead_import.state == "done"
-    assert (Lead.objects.count(), ConsentRecord.objects.count(), AuditEntry.objects.count()) == (ROWS, ROWS, 1)
+    assert (Lead.objects.count(), ConsentRecord.objects.count(), AuditEntry.objects.count()) == (
+        ROWS,
+        ROWS,
+        1,
+    )
 
 
 def test_killed_while_checking():
-    lead_import = upload([FILE.encode()], file_name="a.csv", mode="add", key="id", evidence="import", user=None)
+    lead_import = upload(
+        [FILE.encode()], file_name="a.csv", mode="add", key="id", evidence="import", user=None
+    )
     seen = kill_in_the_middle(lead_import.pk)
     assert (seen.state, 0 < seen.progress < ROWS, LeadImportRow.objects.count()) == ("checking", True, 0)
     run_import(lead_import.pk)
     lead_import.refresh_from_db()
-    assert (lead_import.state, lead_import.counts["new"], LeadImportRow.objects.count()) == ("checked", ROWS, ROWS)
+    assert (lead_import.state, lead_import.counts["new"], LeadImportRow.objects.count()) == (
+        "checked",
+        ROWS,
+        ROWS,
+    )

@@ -26,8 +26,12 @@ def misaki(client):
 
 
 def send(client, content=FILE, **values):
-    file = SimpleUploadedFile(values.pop("name", "リード.csv"), content.encode() if isinstance(content, str) else content)
-    return client.post(reverse("imports"), {"mode": "add", "key": "id", "evidence": "card", "file": file} | values)
+    file = SimpleUploadedFile(
+        values.pop("name", "リード.csv"), content.encode() if isinstance(content, str) else content
+    )
+    return client.post(
+        reverse("imports"), {"mode": "add", "key": "id", "evidence": "card", "file": file} | values
+    )
 
 
 def test_from_upload_to_done(client, misaki, django_capture_on_commit_callbacks, monkeypatch):
@@ -38,7 +42,11 @@ def test_from_upload_to_done(client, misaki, django_capture_on_commit_callbacks,
     lead_import = LeadImport.objects.get()
     page = reverse("lead_import", args=[lead_import.pk])
     assert (response.status_code, response["Location"], kicked) == (302, page, [lead_import.pk])
-    assert (lead_import.file_name, lead_import.evidence, lead_import.created_by) == ("リード.csv", "card", misaki)
+    assert (lead_import.file_name, lead_import.evidence, lead_import.created_by) == (
+        "リード.csv",
+        "card",
+        misaki,
+    )
     assert 'hx-trigger="every 1s"' in client.get(page).content.decode()
     run_import(lead_import.pk)
 
@@ -65,7 +73,8 @@ def test_from_upload_to_done(client, misaki, django_capture_on_commit_callbacks,
 
 
 @pytest.mark.parametrize(
-    ("content", "name"), [(b"", "a.csv"), (b"PK\x03\x04....", "book.xlsx"), ("謎の列\n1\n", "a.csv"), (b"\x00" * 9, "a\x00b.csv")]
+    ("content", "name"),
+    [(b"", "a.csv"), (b"PK\x03\x04....", "book.xlsx"), ("謎の列\n1\n", "a.csv"), (b"\x00" * 9, "a\x00b.csv")],
 )
 def test_refused_files_say_why(client, misaki, content, name):
     response = send(client, content, name=name)
@@ -82,7 +91,9 @@ def test_refused_files_say_why(client, misaki, content, name):
         assert "errorlist" in response.content.decode()
 
 
-@pytest.mark.parametrize("values", [{"mode": "drop"}, {"key": "x"}, {"evidence": "opt_out_form"}, {"file": ""}])
+@pytest.mark.parametrize(
+    "values", [{"mode": "drop"}, {"key": "x"}, {"evidence": "opt_out_form"}, {"file": ""}]
+)
 def test_hostile_choices_are_refused(client, misaki, values):
     """OPT-2: nobody's own act can be claimed as the evidence of an import."""
     assert send(client, **values).status_code == 422
@@ -140,7 +151,9 @@ def test_leads_that_changed_meanwhile_are_said(client, misaki):
 
 def test_progress_survives_a_reload(client, misaki):
     """SYS-3"""
-    lead_import = upload([FILE.encode()], file_name="a.csv", mode="add", key="id", evidence="import", user=misaki)
+    lead_import = upload(
+        [FILE.encode()], file_name="a.csv", mode="add", key="id", evidence="import", user=misaki
+    )
     LeadImport.objects.filter(pk=lead_import.pk).update(state="checking", progress=40, rows=100)
     for name in ("lead_import", "import_progress"):
         html = client.get(reverse(name, args=[lead_import.pk])).content.decode()
@@ -161,12 +174,21 @@ def test_base_file_has_every_header_and_is_understood(client, misaki):
 def test_every_kind_and_page_opens(client, misaki, show, page):
     make_lead("misaki@example.jp")
     lead_import = check(FILE)
-    assert client.get(reverse("lead_import", args=[lead_import.pk]), {"show": show, "page": page}).status_code == 200
+    assert (
+        client.get(reverse("lead_import", args=[lead_import.pk]), {"show": show, "page": page}).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("show", ["new", "wrong", "notes"])
 def test_same_number_of_queries_for_one_row_and_many(client, misaki, django_assert_max_num_queries, show):
-    row = "佐藤,a@example.jp\n" if show == "new" else "佐藤,a@@b\n" if show == "wrong" else "佐藤,ａ@example.jp\n"
+    row = (
+        "佐藤,a@example.jp\n"
+        if show == "new"
+        else "佐藤,a@@b\n"
+        if show == "wrong"
+        else "佐藤,ａ@example.jp\n"
+    )
     numbers = []
     for many in (1, 3):
         lead_import = check("姓,E-mailアドレス\n" + row * many)
@@ -176,7 +198,9 @@ def test_same_number_of_queries_for_one_row_and_many(client, misaki, django_asse
     assert numbers[0] == numbers[1]
 
 
-def test_list_needs_the_same_number_of_queries_for_one_and_three(client, misaki, django_assert_max_num_queries):
+def test_list_needs_the_same_number_of_queries_for_one_and_three(
+    client, misaki, django_assert_max_num_queries
+):
     numbers = []
     for _again in range(2):
         check(FILE, user=make_user(f"user{_again}"))
@@ -187,7 +211,9 @@ def test_list_needs_the_same_number_of_queries_for_one_and_three(client, misaki,
 
 
 def test_markup_in_files_is_only_text(client, misaki):
-    lead_import = check('姓,"会社名"\n<script>alert(1)</script>,"<img src=x onerror=y>"\n', file_name="<b>x.csv")
+    lead_import = check(
+        '姓,"会社名"\n<script>alert(1)</script>,"<img src=x onerror=y>"\n', file_name="<b>x.csv"
+    )
     html = client.get(reverse("lead_import", args=[lead_import.pk]), {"show": "new"}).content.decode()
     assert "<script>alert" not in html
     assert "<img src=x" not in html

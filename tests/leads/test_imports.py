@@ -78,7 +78,9 @@ def test_bytes_that_are_no_text_name_line_and_byte():
     lead_import = check(b"last_name,email\nSato,a@example.jp\nab\xff\xfe,b@example.jp\n")
     assert lead_import.error == {"code": "encoding", "params": {"line": 3, "byte": 3}}
     with translation.override("en"):
-        assert file_problem_text(lead_import.error).startswith("Line 3, byte 3 can be read neither as UTF-8 nor")
+        assert file_problem_text(lead_import.error).startswith(
+            "Line 3, byte 3 can be read neither as UTF-8 nor"
+        )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_bytes_that_are_no_text_name_line_and_byte():
         (b"last_name\n", "no_rows"),
         (b"last_name\n,\n\n", "no_rows"),
         (b"\n", "nothing_to_write"),
-        (b"last_name,email\nSato,\"a@example.jp\nTanaka,b@example.jp\n", "open_quote"),
+        (b'last_name,email\nSato,"a@example.jp\nTanaka,b@example.jp\n', "open_quote"),
         (b'last_name,email\nSato,"' + b"x" * 300_000 + b"\n", "open_quote"),
         (b"last_name\n" + b"x" * 5_000_000, "long_line"),
         (b"last_name,\nSato,lost value\n", "blank_header"),
@@ -134,7 +136,9 @@ def test_characters_cut_at_the_border_of_a_piece():
     data = head + line * ((2 * MEGABYTE) // len(line))
     lead_import = check(b"x"[:0] + data)
     assert counts(lead_import)["new"] == (len(data) - len(head)) // len(line)
-    assert set(lead_import.staged_rows.values_list("cells", flat=True).distinct().values_list("cells__1", flat=True)) == {"あいうえお"}
+    assert set(
+        lead_import.staged_rows.values_list("cells", flat=True).distinct().values_list("cells__1", flat=True)
+    ) == {"あいうえお"}
 
 
 # ── headers ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,19 +147,31 @@ def test_characters_cut_at_the_border_of_a_piece():
 def test_headers_in_every_spelling():
     """Japanese label, English label, field name, full-width, spaces; custom columns by label."""
     industry = LeadColumn.objects.create(label="業種", type="choice", choices=["製造", "小売"])
-    bring_in("Last name,first_name,Ｅ－ｍａｉｌ アドレス,会社名 ,業種\nSato,Misaki,a@example.jp,ヤマテ,製造\n")
+    bring_in(
+        "Last name,first_name,Ｅ－ｍａｉｌ アドレス,会社名 ,業種\nSato,Misaki,a@example.jp,ヤマテ,製造\n"
+    )
     lead = Lead.objects.get()
-    assert (lead.last_name, lead.first_name, lead.email, lead.company) == ("Sato", "Misaki", "a@example.jp", "ヤマテ")
+    assert (lead.last_name, lead.first_name, lead.email, lead.company) == (
+        "Sato",
+        "Misaki",
+        "a@example.jp",
+        "ヤマテ",
+    )
     assert lead.extra == {industry.key: "製造"}
 
 
 def test_unknown_header_names_itself_and_the_nearest():
     """CSV-1"""
     lead_import = check("姓,会社名称\n佐藤,ヤマテ\n")
-    assert lead_import.error == {"code": "unknown_header", "params": {"header": "会社名称", "column": 2, "nearest": "会社名"}}
+    assert lead_import.error == {
+        "code": "unknown_header",
+        "params": {"header": "会社名称", "column": 2, "nearest": "会社名"},
+    }
     assert check("姓,zzzzzz\n佐藤,1\n").error["code"] == "unknown_header_alone"
     hostile = "%(x)s{{ 姓 }}<script>'\"=1+1"
-    assert hostile.split("'")[0] in file_problem_text(check(f'姓,"{hostile.replace(chr(34), chr(34) * 2)}"\n佐藤,1\n').error)
+    assert hostile.split("'")[0] in file_problem_text(
+        check(f'姓,"{hostile.replace(chr(34), chr(34) * 2)}"\n佐藤,1\n').error
+    )
 
 
 def test_second_header_row_of_item_numbers_is_skipped():
@@ -174,7 +190,7 @@ def test_every_kind_of_wrong_cell_names_line_column_and_reason():
     LeadColumn.objects.create(label="業種", type="choice", choices=["製造"])
     header = "姓,E-mailアドレス,種別,登録ステータス,DM許可,リードID,従業員数,契約日,業種\n"
     rows = [
-        "佐藤,a@example.jp,来場者,本登録,希望する,,\"１,２３４\",2026/1/5,製造",
+        '佐藤,a@example.jp,来場者,本登録,希望する,,"１,２３４",2026/1/5,製造',
         "佐藤,a@@example.jp,来場者,本登録,希望する,,,,",
         "佐藤,a@example.jp,お客様,,,,,,",
         "佐藤,a@example.jp,,未登録,,,,,",
@@ -233,7 +249,10 @@ def test_addresses_are_normalised_with_a_note_and_typos_only_proposed():
     assert counts(lead_import)["wrong"] == 0
     rows = {row.line: row for row in lead_import.staged_rows.all()}
     with translation.override("en"):
-        noted = {line: [note.text for note in remarks(row, columns_of(lead_import))[1]] for line, row in rows.items()}
+        noted = {
+            line: [note.text for note in remarks(row, columns_of(lead_import))[1]]
+            for line, row in rows.items()
+        }
     assert noted == {
         2: ["Full-width characters were changed to half-width ones."],
         3: ["Did you mean kenta@gmail.com?"], 4: [], 5: [],
@@ -247,7 +266,20 @@ def test_addresses_are_normalised_with_a_note_and_typos_only_proposed():
 
 def test_hostile_cells_arrive_as_they_are():
     """Quotes, backslashes, braces, COPY's own marks, template and SQL text: all of it is only text."""
-    hostile = ["\\.", "\\N", '{"a","b"}', 'say "hi"', "back\\slash\\", "tab\there", "{{ 7*7 }}", "'; DROP TABLE leads_lead; --", "%s %(now)s", "NULL", "‮evil", "😀𠮷髙﨑①㈱"]
+    hostile = [
+        "\\.",
+        "\\N",
+        '{"a","b"}',
+        'say "hi"',
+        "back\\slash\\",
+        "tab\there",
+        "{{ 7*7 }}",
+        "'; DROP TABLE leads_lead; --",
+        "%s %(now)s",
+        "NULL",
+        "‮evil",
+        "😀𠮷髙﨑①㈱",
+    ]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["姓", "備考"])
@@ -259,7 +291,9 @@ def test_hostile_cells_arrive_as_they_are():
 
 def test_shared_addresses_within_an_add_are_allowed_and_counted():
     make_lead("a@example.jp")
-    lead_import = bring_in("姓,E-mailアドレス\n佐藤,A@example.jp\n鈴木,b@example.jp\n田中,b@example.jp\n山田,c@example.jp\n")
+    lead_import = bring_in(
+        "姓,E-mailアドレス\n佐藤,A@example.jp\n鈴木,b@example.jp\n田中,b@example.jp\n山田,c@example.jp\n"
+    )
     assert (lead_import.counts["shared"], Lead.objects.count()) == (3, 5)
 
 
@@ -268,7 +302,13 @@ def test_shared_addresses_within_an_add_are_allowed_and_counted():
 
 def test_left_out_column_keeps_blank_cell_clears():
     """CSV-2: … except DM許可, which a blank never clears, and 配信停止, which no import sets."""
-    lead = make_lead("a@example.jp", company="ヤマテ", department="営業部", dm_permission="unwanted", unsubscribed_at=timezone.now())
+    lead = make_lead(
+        "a@example.jp",
+        company="ヤマテ",
+        department="営業部",
+        dm_permission="unwanted",
+        unsubscribed_at=timezone.now(),
+    )
     stopped_at = lead.unsubscribed_at
     lead_import = bring_in(f"リードID,会社名,DM許可,配信停止\n{lead.pk},,,\n", mode="update")
     lead.refresh_from_db()
@@ -279,21 +319,39 @@ def test_left_out_column_keeps_blank_cell_clears():
 
 def test_blank_choice_cannot_be_cleared_by_an_update():
     lead = make_lead(registration="provisional")
-    assert problems(check(f"リードID,登録ステータス\n{lead.pk},\n", mode="update")) == [(2, "登録ステータス", "not_blank")]
+    assert problems(check(f"リードID,登録ステータス\n{lead.pk},\n", mode="update")) == [
+        (2, "登録ステータス", "not_blank")
+    ]
 
 
 def test_unsubscribing_and_the_flag_cannot_be_imported():
     """OPT-2, FLAG-5: such columns are ignored with a visible note."""
     lead = make_lead(company="旧", email_valid=False, email_failures=3)
-    lead_import = bring_in(f"リードID,会社名,配信停止,有効フラグ,不達回数\n{lead.pk},新,1,有効,0\n", mode="update")
+    lead_import = bring_in(
+        f"リードID,会社名,配信停止,有効フラグ,不達回数\n{lead.pk},新,1,有効,0\n", mode="update"
+    )
     lead.refresh_from_db()
-    assert (lead.company, lead.unsubscribed_at, lead.email_valid, lead.email_failures) == ("新", None, False, 3)
-    assert [column["note"] for column in lead_import.columns] == ["", "", "ignored_unsubscribed", "ignored_flag", "ignored_flag"]
+    assert (lead.company, lead.unsubscribed_at, lead.email_valid, lead.email_failures) == (
+        "新",
+        None,
+        False,
+        3,
+    )
+    assert [column["note"] for column in lead_import.columns] == [
+        "",
+        "",
+        "ignored_unsubscribed",
+        "ignored_flag",
+        "ignored_flag",
+    ]
 
 
 def test_wanted_for_somebody_who_unsubscribed_is_refused_on_that_row():
     """OPT-2"""
-    gone, other = make_lead(unsubscribed_at=timezone.now()), make_lead("b@example.jp", dm_permission="unwanted")
+    gone, other = (
+        make_lead(unsubscribed_at=timezone.now()),
+        make_lead("b@example.jp", dm_permission="unwanted"),
+    )
     lead_import = check(f"リードID,DM許可\n{gone.pk},希望する\n{other.pk},希望する\n", mode="update")
     assert problems(lead_import) == [(2, "DM許可", "unsubscribed")]
     commit(lead_import, skip_wrong=True)
@@ -304,7 +362,10 @@ def test_wanted_for_somebody_who_unsubscribed_is_refused_on_that_row():
 def test_keys_that_are_missing_doubled_shared_or_deleted():
     """CSV-1"""
     lead, deleted = make_lead(), make_lead("x@example.jp", deleted_at=timezone.now())
-    by_id = check(f"リードID,会社名\n{lead.pk},a\n{lead.pk},b\n{deleted.pk},c\n99999999999,d\n,e\nabc,f\n", mode="update")
+    by_id = check(
+        f"リードID,会社名\n{lead.pk},a\n{lead.pk},b\n{deleted.pk},c\n99999999999,d\n,e\nabc,f\n",
+        mode="update",
+    )
     assert problems(by_id) == [
         (2, "リードID", "key_twice"), (3, "リードID", "key_twice"), (4, "リードID", "lead_missing"),
         (5, "リードID", "lead_missing"), (6, "リードID", "key_blank"), (7, "リードID", "lead_id"),
@@ -355,7 +416,10 @@ def test_registration_in_the_same_file_counts_for_the_flag():
 
 
 def test_custom_columns_are_updated_one_by_one():
-    size, day, text = (LeadColumn.objects.create(label=label, type=kind) for label, kind in [("従業員数", "number"), ("契約日", "date"), ("メモ2", "text")])
+    size, day, text = (
+        LeadColumn.objects.create(label=label, type=kind)
+        for label, kind in [("従業員数", "number"), ("契約日", "date"), ("メモ2", "text")]
+    )
     lead = make_lead(extra={size.key: 5, day.key: "2026-01-01", text.key: "そのまま"})
     other = make_lead("b@example.jp", extra={size.key: 7})
     lead_import = bring_in(f"リードID,従業員数,契約日\n{lead.pk},12.50,\n{other.pk},７,\n", mode="update")
@@ -367,16 +431,49 @@ def test_custom_columns_are_updated_one_by_one():
 def test_export_goes_back_in_unchanged():
     """CSV-3: leading zeros, formulas, quotes, a malformed address and read-only columns survive the way out and in."""
     column = LeadColumn.objects.create(label="内線", type="text")
-    make_lead("a@example.jp", last_name="=1+1", first_name="'=x", company="-ヤマテ", postal_code="0123", phone="+81-3", note="@a\n\"b\"", extra={column.key: "'quoted"})
+    make_lead(
+        "a@example.jp",
+        last_name="=1+1",
+        first_name="'=x",
+        company="-ヤマテ",
+        postal_code="0123",
+        phone="+81-3",
+        note='@a\n"b"',
+        extra={column.key: "'quoted"},
+    )
     make_lead("broken@@address", email_malformed=True, last_name="''x")
-    fields = ["last_name", "first_name", "email", "company", "postal_code", "phone", "note", "dm_permission", "registration"]
-    header = ["リードID", *(str(Lead._meta.get_field(name).verbose_name) for name in fields), "内線", "登録日時", "E-mailアドレスの有効フラグ"]
+    fields = [
+        "last_name",
+        "first_name",
+        "email",
+        "company",
+        "postal_code",
+        "phone",
+        "note",
+        "dm_permission",
+        "registration",
+    ]
+    header = [
+        "リードID",
+        *(str(Lead._meta.get_field(name).verbose_name) for name in fields),
+        "内線",
+        "登録日時",
+        "E-mailアドレスの有効フラグ",
+    ]
     rows = [
-        [lead.pk, *(getattr(lead, name) for name in fields), lead.extra.get(column.key, ""), lead.created_at, lead.email_valid]
+        [
+            lead.pk,
+            *(getattr(lead, name) for name in fields),
+            lead.extra.get(column.key, ""),
+            lead.created_at,
+            lead.email_valid,
+        ]
         for lead in Lead.objects.order_by("id")
     ]
     lead_import = check("".join(csv_lines(header, rows)), mode="update")
-    assert counts(lead_import) == {"new": 0, "update": 0, "unchanged": 2, "wrong": 0}, problem_lines(lead_import, 9)
+    assert counts(lead_import) == {"new": 0, "update": 0, "unchanged": 2, "wrong": 0}, problem_lines(
+        lead_import, 9
+    )
 
 
 def test_excels_way_to_keep_zeros_is_undone():
@@ -458,7 +555,9 @@ def test_cancelled_imports_write_nothing():
 def test_imports_without_a_worker_are_taken_up_once_a_minute():
     """SYS-3"""
     now = timezone.now()
-    lead_import = upload([b"last_name\nSato\n"], file_name="a.csv", mode="add", key="id", evidence="import", user=None)
+    lead_import = upload(
+        [b"last_name\nSato\n"], file_name="a.csv", mode="add", key="id", evidence="import", user=None
+    )
     assert imports_to_take_up(now) == [(lead_import.pk, "uploaded")]
     assert imports_to_take_up(now + timedelta(seconds=30)) == []
     assert imports_to_take_up(now + timedelta(seconds=61)) == [(lead_import.pk, "uploaded")]
@@ -478,18 +577,25 @@ def test_files_are_forgotten_a_month_after_the_end():
 
 def test_rows_show_old_and_new_values(django_assert_num_queries):
     leads = [make_lead(f"{n}@example.jp", company="旧", dm_permission="unwanted") for n in range(3)]
-    lead_import = check("リードID,会社名,DM許可\n" + "".join(f"{lead.pk},新,希望する\n" for lead in leads), mode="update")
+    lead_import = check(
+        "リードID,会社名,DM許可\n" + "".join(f"{lead.pk},新,希望する\n" for lead in leads), mode="update"
+    )
     rows = list(lead_import.staged_rows.order_by("line"))
     for some in (rows[:1], rows):
         with django_assert_num_queries(1):
             shown = rows_shown(lead_import, some)
-    assert [(value.label, value.old, value.new) for value in shown[0].values] == [("会社名", "旧", "新"), ("DM許可", "希望しない", "希望する")]
+    assert [(value.label, value.old, value.new) for value in shown[0].values] == [
+        ("会社名", "旧", "新"),
+        ("DM許可", "希望しない", "希望する"),
+    ]
 
 
 def test_file_of_wrong_rows_goes_back_in_once_corrected():
     """CSV-1: the rows as they stand in the file, with row, column and reason behind them."""
     with translation.override("en"):
-        lead_import = check('姓,E-mailアドレス,備考\n佐藤,a@@example.jp,=1+1\n\n鈴木,b@example.jp,"x\ny"\n田中,短い\n')
+        lead_import = check(
+            '姓,E-mailアドレス,備考\n佐藤,a@@example.jp,=1+1\n\n鈴木,b@example.jp,"x\ny"\n田中,短い\n'
+        )
         lines = list(csv.reader(io.StringIO("".join(wrong_rows_csv(lead_import)).removeprefix("\ufeff"))))
     assert lines[0] == ["姓", "E-mailアドレス", "備考", "Row", "Column", "Reason"]
     assert lines[1][:5] == ["佐藤", "a@@example.jp", "'=1+1", "2", "E-mailアドレス"]
@@ -508,7 +614,12 @@ def test_every_code_has_words():
 
 def test_a_hundred_thousand_rows():
     """CSV-1: a big file goes through, in several pieces and batches."""
-    data = b"".join([b"last_name,email\n", *(b"Sato,taro.%d@company%d.example.jp\n" % (n, n % 97) for n in range(100_000))])
+    data = b"".join(
+        [
+            b"last_name,email\n",
+            *(b"Sato,taro.%d@company%d.example.jp\n" % (n, n % 97) for n in range(100_000)),
+        ]
+    )
     lead_import = bring_in(data)
     assert (counts(lead_import)["new"], Lead.objects.count()) == (100_000, 100_000)
     assert lead_import.progress == lead_import.rows == 100_000

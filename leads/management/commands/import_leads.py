@@ -25,11 +25,20 @@ class Command(JsonCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="- reads standard input")
         parser.add_argument("--mode", choices=["add", "update"], default="add")
-        parser.add_argument("--key", choices=["id", "email"], default="id", help="how --mode update finds the lead")
+        parser.add_argument(
+            "--key", choices=["id", "email"], default="id", help="how --mode update finds the lead"
+        )
         parser.add_argument("--campaign", type=int, metavar="ID")
         parser.add_argument("--dry-run", action="store_true", help="check only")
-        parser.add_argument("--skip-wrong", action="store_true", help="leave wrong rows out instead of refusing the file")
-        parser.add_argument("--evidence", choices=["import", "form", "card", "public", "trade"], default="import", help="what consent is based on")
+        parser.add_argument(
+            "--skip-wrong", action="store_true", help="leave wrong rows out instead of refusing the file"
+        )
+        parser.add_argument(
+            "--evidence",
+            choices=["import", "form", "card", "public", "trade"],
+            default="import",
+            help="what consent is based on",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["campaign"] is not None:
@@ -69,7 +78,9 @@ class Command(JsonCommand):
         lead_import.refresh_from_db()
         if lead_import.state != LeadImport.State.DONE:
             cancel(lead_import, user=None)
-            raise CommandError(_("The leads changed while the file was being imported; nothing was imported. Try again."))
+            raise CommandError(
+                _("The leads changed while the file was being imported; nothing was imported. Try again.")
+            )
 
 
 def _blocks(name: str) -> Iterator[bytes]:

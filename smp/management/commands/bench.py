@@ -10,7 +10,9 @@ from smp.lib.bench import benches, figures_as_text
 
 
 class Command(BaseCommand):
-    help = "Measures this machine with a scratch database beside the configured one; real data is never touched."
+    help = (
+        "Measures this machine with a scratch database beside the configured one; real data is never touched."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         names = parser.add_subparsers(dest="bench", required=True, metavar="NAME")
@@ -21,4 +23,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         figures = {"bench": options["bench"]} | benches()[options["bench"]].run(options)
-        self.stdout.write(json.dumps(figures, ensure_ascii=False) if options["json"] else figures_as_text(figures))
+        self.stdout.write(
+            json.dumps(figures, ensure_ascii=False) if options["json"] else figures_as_text(figures)
+        )
