@@ -61,6 +61,12 @@ def enhanced_status(code: int, text: str) -> str:
     return match[0] if match and (not code or match[1] == str(code)[0]) else ""
 
 
+def enhanced_within(text: str) -> str:
+    """The first RFC 3463 status near the head of a diagnostic (`550-5.1.1 …`, `host x said: 550 5.1.1 …`)."""
+    match = _ENHANCED.search(text[:100])
+    return match[0] if match else ""
+
+
 def parse_reply(lines: list[bytes]) -> Reply:
     """The lines of one answer, without line ends. Anything that is no SMTP reply has code 0 and keeps its text."""
     code, texts = 0, []

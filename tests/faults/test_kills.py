@@ -1,0 +1,154 @@
+"""The sending promise: a mail is never lost and never silently sent twice, whatever is killed and whenever.
+
+The sink runs in a process of its own and writes each mail to disk before it answers: its file is the truth.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from mail.delivery.sweep import sweep_all
+from mail.links import read_envelope_sender
+from mail.models import Delivery
+from tests.factories import make_sending_job
+from tests.sink import accepted
+
+pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """The sink's file; SMP_RELAY and the test database in the environment of the children."""
+    path = tmp_path / "accepted.jsonl"
+    path.touch()
+    sink = subprocess.Popen(
+        [sys.executable, "-m", "tests.sink", str(path)], stdout=subprocess.PIPE, text=True
+    )
+    values = connection.settings_dict
+    who = f"{quote(values['USER'])}:{quote(values['PASSWORD'])}"
+    url = f"postgresql://{who}@/{values['NAME']}?host={quote(values['HOST'])}"
+    environment = {
+        "SMP_RELAY": f"127.0.0.1:{sink.stdout.readline().strip()}",
+        "SMP_SMTP_TIMEOUT": "1",
+        "SMP_SMTP_DOT_TIMEOUT": "1",
+        "DATABASE_URL": url + (f"&port={values['PORT']}" if values["PORT"] else ""),
+    }
+    yield path, os.environ | environment
+    sink.kill()
+    sink.wait()
+
+
+def run(job, truth, step, number=1, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "tests.faults.worker", str(job.pk), step, str(number)],
+        env=truth[1] | environment, capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+
+
+def die_at(job, truth, step, number):
+    died = run(job, truth, step, number)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+
+
+def recover(job, truth):
+    """All workers are dead: their leases run out, the sweeper comes, a healthy worker does the rest."""
+    Delivery.objects.exclude(lease_until=None).update(lease_until=timezone.now() - timedelta(seconds=1))
+    sweep_all()
+    Delivery.objects.filter(state="deferred").update(next_at=timezone.now())
+    finished = run(job, truth, "none")
+    assert finished.returncode == 0, finished.stderr
+
+
+def assert_promise_kept(job, truth):
+    """accepted ⊆ sent ∪ unknown, nothing twice, nothing lost, every row in one final state. Returns the states."""
+    taken = Counter(read_envelope_sender(mail["sender"]) for mail in accepted(truth[0]))
+    states = dict(job.deliveries.values_list("id", "state"))
+    assert [number for number, times in taken.items() if times > 1] == []
+    assert set(states.values()) <= {"sent", "unknown"}
+    assert {pk for pk, state in states.items() if state == "sent"} - set(taken) == set()  # sent is true
+    assert set(taken) - set(states) == set()
+    lost = {pk for pk, state in states.items() if state != "unknown"} - set(taken)
+    assert lost == set()
+    return Counter(states.values())
+
+
+STEPS = [
+    # step, unknown after one kill: only what was between the intent's commit and its record
+    ("after_claim", 0), ("after_354", 0), ("before_intent_commit", 0), ("after_intent", 1), ("mid_body", 1),
+    ("after_dot", 1), ("after_reply", 1), ("before_record_commit", 1), ("after_record", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "unknown"), STEPS)
+def test_killed_at_each_step_twice_over(truth, step, unknown):
+    """ERR-4: two workers die at the same step, one after the other; the third one finishes."""
+    job = make_sending_job(*[f"r{number}@x.example.jp" for number in range(8)])
+    number = 1 if step == "after_claim" else 3
+    die_at(job, truth, step, number)
+    Delivery.objects.exclude(lease_until=None).update(lease_until=timezone.now() - timedelta(seconds=1))
+    sweep_all()
+    die_at(job, truth, step, number)
+    recover(job, truth)
+    assert assert_promise_kept(job, truth) == Counter(
+        {"sent": 8 - 2 * unknown} | ({"unknown": 2 * unknown} if unknown else {})
+    )
+
+
+def test_killed_during_the_sweep(truth):
+    """The sweeper's own death changes nothing; the next one does its work."""
+    job = make_sending_job("a@x.example.jp", "b@x.example.jp", "c@x.example.jp")
+    die_at(job, truth, "after_intent", 2)
+    Delivery.objects.exclude(lease_until=None).update(lease_until=timezone.now() - timedelta(seconds=1))
+    before = Counter(job.deliveries.values_list("state", flat=True))
+    for _time in range(2):
+        die_at(job, truth, "during_sweep", 1)
+        assert Counter(job.deliveries.values_list("state", flat=True)) == before
+    recover(job, truth)
+    assert assert_promise_kept(job, truth) == {"sent": 2, "unknown": 1}
+
+
+def test_random_kills_of_two_workers_twice_over(truth):
+    job = make_sending_job(*[f"r{number}@x.example.jp" for number in range(400)])
+    kills = 0
+    for _time in range(2):
+        crowd = run(job, truth, "crowd", 2, SMP_CROWD_SECONDS="4")
+        assert crowd.returncode == 0, crowd.stderr
+        kills += int(crowd.stdout)
+    recover(job, truth)
+    counts = assert_promise_kept(job, truth)
+    assert kills > 10
+    assert counts["unknown"] <= kills + 4  # one mail in the air per worker
+    assert counts["sent"] + counts["unknown"] == 400
+
+
+def test_unknown_is_never_sent_again(truth):
+    """ERR-4: not by the sweeper, not by workers, however often they come."""
+    job = make_sending_job("a@x.example.jp")
+    die_at(job, truth, "after_intent", 1)
+    for _time in range(3):
+        recover(job, truth)
+    assert accepted(truth[0]) == []
+    assert [row.state for row in job.deliveries.all()] == ["unknown"]
+
+
+def test_sigterm_finishes_the_mail_in_the_air_and_gives_the_rest_back(truth):
+    job = make_sending_job(*[f"r{number}@x.example.jp" for number in range(300)])
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.worker", str(job.pk), "none", "1"], env=truth[1]
+    )
+    deadline = timezone.now() + timedelta(seconds=20)
+    while not job.deliveries.filter(state="sent").exists() and timezone.now() < deadline:
+        pass
+    worker.terminate()
+    assert worker.wait(20) == -signal.SIGTERM
+    states = Counter(job.deliveries.values_list("state", flat=True))
+    assert set(states) == {"sent", "queued"}
+    assert states["sent"] == len(accepted(truth[0]))

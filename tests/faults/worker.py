@@ -1,0 +1,163 @@
+"""A worker for tests that dies by SIGKILL at a given step: `python -m tests.faults.worker JOB STEP NUMBER`.
+
+STEP none: works until nothing is due. STEP crowd: `NUMBER` workers side by side, one of which is killed and replaced
+every now and then, for SMP_CROWD_SECONDS. Short timeouts and leases come from the environment.
+"""
+# ruff: noqa: E402 (Django first)
+
+import os
+import random
+import signal
+import sys
+import time
+from datetime import timedelta
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smp.settings")
+
+import django
+
+django.setup()
+
+from django.db import transaction
+from django.utils import timezone
+
+from mail.delivery import claim, engine, record, sweep
+from mail.smtp import client
+
+claim.LEASE_MARGIN = engine.LEASE_MARGIN = 0.2
+
+
+def die(*_ignored):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Count:
+    """True at the n-th call."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self):
+        self.left -= 1
+        return self.left == 0
+
+
+def arm(step, number):
+    here = Count(number)
+
+    def after(function):
+        def wrapped(*args, **kwargs):
+            result = function(*args, **kwargs)
+            if here():
+                die()
+            return result
+
+        return wrapped
+
+    def half_a_body(self, data):
+        if here():
+            self.sock.sendall(client.stuff(data)[: len(data) // 2])
+            time.sleep(0.05)
+            die()
+        return send_body(self, data)
+
+    def dot_without_waiting(self):
+        if here():
+            self.sock.sendall(b".\r\n")
+            time.sleep(0.1)  # the sink has written it down by now
+            die()
+        return send_dot(self)
+
+    send_body, send_dot = client.Connection.send_body, client.Connection.send_dot
+    match step:
+        case "after_claim":
+            engine.claim = after(engine.claim)
+        case "after_354":
+            client.Connection.start = after(client.Connection.start)
+        case "before_intent_commit":
+            engine.intend = uncommitted(engine.intend, here)
+        case "after_intent":
+            engine.intend = after(engine.intend)
+        case "mid_body":
+            client.Connection.send_body = half_a_body
+        case "after_dot":
+            client.Connection.send_dot = dot_without_waiting
+        case "after_reply":
+            client.Connection.send_dot = after(client.Connection.send_dot)
+        case "before_record_commit":
+            record._count_failures = after(record._count_failures)
+        case "after_record":
+            engine.record = after(engine.record)
+        case "during_sweep":
+            with transaction.atomic():
+                sweep.sweep()
+                die()
+
+
+def uncommitted(intend, here):
+    """Killed inside the intent's transaction: durable ones cannot be nested, so its connection is cut instead."""
+    from mail.delivery import intent
+
+    class Cut:
+        def __init__(self, **_options):
+            self.block = transaction_atomic()
+
+        def __enter__(self):
+            return self.block.__enter__()
+
+        def __exit__(self, *error):
+            if here():
+                die()
+            return self.block.__exit__(*error)
+
+    transaction_atomic = transaction.atomic
+    intent.transaction = type("transaction", (), {"atomic": Cut})
+    return intend
+
+
+def work(job_id):
+    while True:
+        outcome = engine.deliver(job_id, until=timezone.now() + timedelta(seconds=20))
+        if not outcome.handled and not outcome.more:
+            return
+
+
+def work_and_sweep_for_ever(job_id):
+    while True:
+        engine.deliver(job_id, until=timezone.now() + timedelta(seconds=2))
+        sweep.sweep()
+        time.sleep(0.02)
+
+
+def crowd(job_id, number):
+    """Forks before any connection is opened. Returns the number of kills on stdout."""
+    until = time.monotonic() + float(os.environ["SMP_CROWD_SECONDS"])
+    dice = random.Random(20261121)
+    kills, workers = 0, []
+    while time.monotonic() < until:
+        while len(workers) < number:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    work_and_sweep_for_ever(job_id)
+                finally:
+                    os._exit(1)
+            workers.append(pid)
+        time.sleep(dice.uniform(0.1, 0.35))
+        victim = workers.pop(dice.randrange(len(workers)))
+        os.kill(victim, signal.SIGKILL)
+        os.waitpid(victim, 0)
+        kills += 1
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    print(kills, flush=True)
+
+
+if __name__ == "__main__":
+    job, step, number = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    if step == "crowd":
+        crowd(job, number)
+    else:
+        arm(step, number)
+        work(job)
