@@ -1,5 +1,6 @@
 import pytest
 
+from tests.connections import Other
 from tests.sink import Sink
 
 
@@ -11,3 +12,8 @@ def sink(tmp_path, settings):
         settings.SMTP_TIMEOUT = 5
         settings.SMTP_DOT_TIMEOUT = 1
         yield running
+
+
+@pytest.fixture
+def other_connection():
+    return Other

@@ -37,7 +37,12 @@ def make_delivery(lead=None, **values):
 
 def sent(lead, **template_values):
     template = make_template(**template_values)
-    values = {"氏名": "髙橋 𠮷男", "姓": "髙橋", "メールアドレス": lead.email, "配信停止URL": "https://smp.example/u/x"}
+    values = {
+        "氏名": "髙橋 𠮷男",
+        "姓": "髙橋",
+        "メールアドレス": lead.email,
+        "配信停止URL": "https://smp.example/u/x",
+    }
     return make_delivery(
         lead, template=template, snapshot=take_snapshot(template), merge_values=values, subject="髙橋様へ", sent_at=timezone.now(), code=40000
     )  # fmt: skip
@@ -92,7 +97,12 @@ def test_pages_are_cut_by_id_and_counts_are_bounded(client, yui, monkeypatch):
     monkeypatch.setattr(delivery_list, "COUNT_LIMIT", 4)
     ids = [make_delivery().pk for _ in range(5)][::-1]
     page = client.get(reverse("deliveries")).context["page"]
-    assert ([row.pk for row in page.rows], page.count, page.more_than_count, page.older) == (ids[:2], 4, True, ids[1])
+    assert ([row.pk for row in page.rows], page.count, page.more_than_count, page.older) == (
+        ids[:2],
+        4,
+        True,
+        ids[1],
+    )
     assert listed(client, before=ids[1]) == ids[2:4]
     assert listed(client, before=ids[3]) == ids[4:]
 
@@ -106,7 +116,11 @@ def test_a_search_that_takes_too_long_says_what_to_do(client, yui, monkeypatch):
     monkeypatch.setattr(delivery_list, "deliveries_matching", slow)
     monkeypatch.setattr(delivery_list, "TIME_LIMIT", timedelta(milliseconds=50))
     response = client.get(reverse("deliveries"))
-    assert (response.status_code, response.context["page"], "too_much" in response.context) == (200, None, True)
+    assert (response.status_code, response.context["page"], "too_much" in response.context) == (
+        200,
+        None,
+        True,
+    )
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("0",)
@@ -120,7 +134,13 @@ def test_as_many_queries_for_one_as_for_three(client, yui):
 
     def one_more(number):
         template = make_template()
-        make_delivery(make_lead(f"{number}@example.jp"), template=template, job=make_job(template), code=42550, state="error")
+        make_delivery(
+            make_lead(f"{number}@example.jp"),
+            template=template,
+            job=make_job(template),
+            code=42550,
+            state="error",
+        )
 
     one_more(0)
     queries()
@@ -131,26 +151,44 @@ def test_as_many_queries_for_one_as_for_three(client, yui):
 
 def test_rsv_4_what_was_really_sent(client, yui):
     """RSV-4: from the snapshot, whatever the template says today."""
-    delivery = sent(make_lead(), form="multipart", html_body="<p>{{ 氏名 }} 様</p>", cc="boss@yamate.example.jp", reply_to="r@seminar.example.jp")
+    delivery = sent(
+        make_lead(),
+        form="multipart",
+        html_body="<p>{{ 氏名 }} 様</p>",
+        cc="boss@yamate.example.jp",
+        reply_to="r@seminar.example.jp",
+    )
     delivery.template.html_body = delivery.template.text_body = "changed"
     delivery.template.save()
     DeliveryEvent.objects.create(delivery=delivery, what="sent", code=40000, text="250 2.0.0 Ok")
     response = client.get(reverse("delivery", args=[delivery.pk]))
     mail = response.context["sent"]
     assert "髙橋 𠮷男 様" in mail.mail.text and "changed" not in response.content.decode()
-    assert (mail.addresses["cc"], mail.reply_to, mail.mail.from_header) == (["boss@yamate.example.jp"], "r@seminar.example.jp", "info@seminar.example.jp")
+    assert (mail.addresses["cc"], mail.reply_to, mail.mail.from_header) == (
+        ["boss@yamate.example.jp"],
+        "r@seminar.example.jp",
+        "info@seminar.example.jp",
+    )
     assert mail.from_name == "SMPセミナー事務局"
     assert "250 2.0.0 Ok" in response.content.decode()
 
 
 def test_html_is_shown_without_any_power(client, yui):
     """Hostile HTML: an empty sandbox, no scripts, nothing loaded, its own address."""
-    delivery = sent(make_lead(), form="html", html_body="<p>{{ 氏名 }}</p><img src='https://spy.example/x.gif'><a href='{{ 配信停止URL }}'>停止</a>")
+    delivery = sent(
+        make_lead(),
+        form="html",
+        html_body="<p>{{ 氏名 }}</p><img src='https://spy.example/x.gif'><a href='{{ 配信停止URL }}'>停止</a>",
+    )
     page = client.get(reverse("delivery", args=[delivery.pk])).content.decode()
     assert 'sandbox=""' in page and "spy.example" not in page
     part = client.get(reverse("delivery_html", args=[delivery.pk]))
     policy = part["Content-Security-Policy"]
-    assert policy.startswith("sandbox; default-src 'none'") and "script-src" not in policy and "https:" not in policy
+    assert (
+        policy.startswith("sandbox; default-src 'none'")
+        and "script-src" not in policy
+        and "https:" not in policy
+    )
 
 
 def test_source_is_the_bytes_as_a_download(client, yui):

@@ -47,7 +47,9 @@ def running(**values) -> SendJob:
 
 
 def deliver(job, state="sent", number=None, **values):
-    ids = Delivery.objects.filter(job=job, state="queued").order_by("pk").values_list("pk", flat=True)[:number]
+    ids = (
+        Delivery.objects.filter(job=job, state="queued").order_by("pk").values_list("pk", flat=True)[:number]
+    )
     Delivery.objects.filter(pk__in=list(ids)).update(state=state, **values)
 
 
@@ -118,7 +120,9 @@ def test_history_filters(client, misaki):
     assert found(q="髙﨑😀") == []
 
 
-@pytest.mark.parametrize("name", ["q", "state", "rule", "template", "created_by", "since", "until", "sort", "page"])
+@pytest.mark.parametrize(
+    "name", ["q", "state", "rule", "template", "created_by", "since", "until", "sort", "page"]
+)
 @pytest.mark.parametrize("value", ["\0", "9" * 40, "' OR 1=1 --", "髙﨑𠮷①㈱😀", "-1", "9999-99-99"])
 def test_hostile_filters(client, misaki, name, value):
     reserved(make_lead())
@@ -129,7 +133,9 @@ def test_history_export(client, misaki):
     """CSV-3: what a spreadsheet would compute is written as text; the filter counts."""
     reserved(make_lead(), template=make_template("=HYPERLINK(1)"))
     reserved(template=make_template("残る"))
-    content = b"".join(client.get(reverse("jobs_export"), {"rule": "by_user"}).streaming_content).decode("utf-8-sig")
+    content = b"".join(client.get(reverse("jobs_export"), {"rule": "by_user"}).streaming_content).decode(
+        "utf-8-sig"
+    )
     rows = list(csv.reader(io.StringIO(content)))
     assert rows[0][:4] == ["ID", "登録日時", "テンプレート", "送信者指定方法"]
     assert [row[2] for row in rows[1:]] == ["'=HYPERLINK(1)"]
@@ -164,10 +170,16 @@ def test_job_page_counts_come_from_the_rows(client, misaki):
     deliver(job, state="error", code=42550, number=1)
     page = client.get(reverse("job", args=[job.pk]))
     assert [number["count"] for number in page.context["numbers"]] == [6, 4, 2, 1, 0, 1]
-    assert {row["reason"]: row["count"] for row in page.context["reasons"]} == {"no_address": 1, "dm_permission": 1}
+    assert {row["reason"]: row["count"] for row in page.context["reasons"]} == {
+        "no_address": 1,
+        "dm_permission": 1,
+    }
     html = page.content.decode()
     deliveries = reverse("deliveries")
-    for link in (f"{deliveries}?job={job.pk}&amp;state=sent", f"{deliveries}?job={job.pk}&amp;reason=dm_permission"):
+    for link in (
+        f"{deliveries}?job={job.pk}&amp;state=sent",
+        f"{deliveries}?job={job.pk}&amp;reason=dm_permission",
+    ):
         assert link in html
     assert "style=" not in html
     for number in page.context["numbers"]:
@@ -196,7 +208,11 @@ def test_condition_stays_as_it_was(client, misaki):
     search.name, search.condition = "別の名前", {"match": "all", "blocks": [{"item": "gone"}]}
     search.save()
     page = client.get(reverse("job", args=[job.pk]))
-    assert page.context["condition"] == before and "全員の条件" in page.content.decode() and "別の名前" not in page.content.decode()
+    assert (
+        page.context["condition"] == before
+        and "全員の条件" in page.content.decode()
+        and "別の名前" not in page.content.decode()
+    )
     make_lead("later@example.jp")
     matching = client.get(reverse("job_matching", args=[job.pk]))
     assert matching.context["page"].paginator.count == 2
@@ -288,7 +304,10 @@ def test_pause_and_resume(client, misaki):
     assert "再開" in client.get(reverse("job", args=[job.pk])).content.decode()
     act(client, "job_resume", job)
     assert job.state == "sending"
-    assert list(AuditEntry.objects.filter(action__in=["job.pause", "job.resume"]).values_list("user", flat=True)) == [misaki.pk] * 2
+    assert (
+        list(AuditEntry.objects.filter(action__in=["job.pause", "job.resume"]).values_list("user", flat=True))
+        == [misaki.pk] * 2
+    )
 
 
 def test_emergency_stop_has_a_page_of_its_own(client, misaki):
@@ -302,7 +321,9 @@ def test_emergency_stop_has_a_page_of_its_own(client, misaki):
     assert (page.status_code, job.state) == (200, "sending")
     act(client, "job_stop", job)
     assert job.state == "stopped"
-    assert sorted(Delivery.objects.filter(job=job).values_list("state", "reason")) == [("excluded", "stopped")] * 2 + [("sent", "")]
+    assert sorted(Delivery.objects.filter(job=job).values_list("state", "reason")) == [
+        ("excluded", "stopped")
+    ] * 2 + [("sent", "")]
     assert AuditEntry.objects.get(action="job.stop").detail["not_sent"] == 2
     act(client, "job_stop", job)
     assert AuditEntry.objects.filter(action="job.stop").count() == 1
@@ -354,13 +375,18 @@ def test_why_by_id_and_by_address(client, misaki):
     url = reverse("job", args=[job.pk])
     for asked in (str(refused.pk), "refused@example.jp", " ＲＥＦＵＳＥＤ@example.jp "):
         answers = client.get(url, {"lead": asked}).context["answers"]
-        assert [(answer["lead"], answer["explanation"].reason) for answer in answers] == [(refused, "dm_permission")]
+        assert [(answer["lead"], answer["explanation"].reason) for answer in answers] == [
+            (refused, "dm_permission")
+        ]
     page = client.get(url, {"lead": got.pk})
     assert page.context["answers"][0]["explanation"].decision == "addressed"
     assert str(page.context["answers"][0]["explanation"].sentence) in page.content.decode()
 
 
-@pytest.mark.parametrize("asked", ["0", "9" * 40, "\0", "\0@example.jp", "<script>alert(1)</script>", "nobody@example.jp", "髙﨑", "１２"])
+@pytest.mark.parametrize(
+    "asked",
+    ["0", "9" * 40, "\0", "\0@example.jp", "<script>alert(1)</script>", "nobody@example.jp", "髙﨑", "１２"],
+)
 def test_why_for_nobody(client, misaki, asked):
     """EXC-6"""
     page = client.get(reverse("job", args=[running().pk]), {"lead": asked})
@@ -399,7 +425,13 @@ def test_acts_need_post(client, misaki):
 def test_mail_tab_menu(client, misaki):
     """NAV-1: the mail tab's pages, grouped by what one wants to do, under SMP's labels."""
     html = client.get(reverse("jobs")).content.decode()
-    for label in ("送信ウィザード", "ウィザード利用履歴", "個別メール送信履歴", "テンプレート一覧", "メール設定"):
+    for label in (
+        "送信ウィザード",
+        "ウィザード利用履歴",
+        "個別メール送信履歴",
+        "テンプレート一覧",
+        "メール設定",
+    ):
         assert f">{label}</a>" in html
     for group in ("送る", "見る", "用意する"):
         assert f"<h2>{group}</h2>" in html

@@ -84,7 +84,10 @@ def test_link_fills_in_search_and_template(client, search):
 @pytest.mark.parametrize("hostile", ["0", "-1", "999999999999999999999999", "\0", "１２", "abc", "1 OR 1=1"])
 def test_hostile_prefill_and_choices_change_nothing(client, search, hostile):
     assert client.get(reverse("wizard"), {"search": hostile, "template": hostile}).status_code == 200
-    response = client.post(reverse("wizard"), page_one(search=None, search_=1) | {"search": hostile, "template": hostile, "token": hostile})
+    response = client.post(
+        reverse("wizard"),
+        page_one(search=None, search_=1) | {"search": hostile, "template": hostile, "token": hostile},
+    )
     assert response.status_code == 200
     assert SendJob.objects.count() == 0
 
@@ -115,7 +118,9 @@ def test_dm_permission_defaults(client, search):
 
 def test_unwanted_is_refused_for_advertising(client, search):
     """OPT-4: refused with the reason beside the field."""
-    response = client.post(reverse("wizard"), page_one(search, make_template(), dm_permissions=["wanted", "unwanted"]))
+    response = client.post(
+        reverse("wizard"), page_one(search, make_template(), dm_permissions=["wanted", "unwanted"])
+    )
     assert "特定電子メール法" in response.context["form"].errors["dm_permissions"][0]
     assert SendJob.objects.count() == 0
 
@@ -126,11 +131,20 @@ def test_reservation_in_the_past_is_refused(client, search):
 
 
 def test_time_is_japanese_time(client, search):
-    job = start_run(client, search=search, template=make_template(), timing="later", date="2031-03-04", time="10:00")
+    job = start_run(
+        client, search=search, template=make_template(), timing="later", date="2031-03-04", time="10:00"
+    )
     assert job.scheduled_at.isoformat() == "2031-03-04T01:00:00+00:00"
 
 
-@pytest.mark.parametrize("values", [{"date": "", "time": ""}, {"date": "2031-02-30", "time": "10:00"}, {"date": "99999-01-01", "time": "25:61"}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"date": "", "time": ""},
+        {"date": "2031-02-30", "time": "10:00"},
+        {"date": "99999-01-01", "time": "25:61"},
+    ],
+)
 def test_missing_or_wrong_time_is_named(client, search, values):
     response = client.post(reverse("wizard"), page_one(search, make_template(), timing="later", **values))
     assert response.status_code == 200 and "date" in response.context["form"].errors
@@ -148,7 +162,11 @@ def test_the_same_page_posted_twice_makes_one_run(client, search):
 def test_a_draft_survives_and_is_listed(client, search):
     job = start_run(client, search=search, template=make_template(), include_sent="yes", **later())
     form = client.get(reverse("wizard_condition", args=[job.pk])).context["form"]
-    assert (form["include_sent"].value(), form["timing"].value(), form["search"].value()) == ("yes", "later", search.pk)
+    assert (form["include_sent"].value(), form["timing"].value(), form["search"].value()) == (
+        "yes",
+        "later",
+        search.pk,
+    )
     html = client.get(reverse("wizard")).content.decode()
     assert "続きから" in html and reverse("wizard_condition", args=[job.pk]) in html
     client.post(reverse("wizard_discard", args=[job.pk]))
@@ -198,7 +216,9 @@ def test_from_the_lead_list(client, misaki):
     response = client.post(response.url, page_one(template=make_template(), rule="by_user"))
     assert response.url == reverse("wizard_leads", args=[job.pk])
     assert client.get(response.url).context["ticked"] == {lead.pk for lead in leads}
-    response = client.post(response.url, {"shown": [lead.pk for lead in leads], "lead": [leads[0].pk], "go": "next"})
+    response = client.post(
+        response.url, {"shown": [lead.pk for lead in leads], "lead": [leads[0].pk], "go": "next"}
+    )
     confirm(client, job)
     assert Delivery.objects.get(job=job).lead == leads[0]
 
@@ -206,7 +226,9 @@ def test_from_the_lead_list(client, misaki):
 @pytest.mark.parametrize(("number", "accepted"), [(500, True), (501, False)])
 def test_by_user_limit(client, misaki, number, accepted):
     """TGT-6: 500 is accepted, 501 refused with a message that names the limit and points to 検索条件指定."""
-    Lead.objects.bulk_create(Lead(email=f"{n}@example.jp", email_norm=f"{n}@example.jp") for n in range(number))
+    Lead.objects.bulk_create(
+        Lead(email=f"{n}@example.jp", email_norm=f"{n}@example.jp") for n in range(number)
+    )
     ids = list(Lead.objects.values_list("pk", flat=True))
     response = client.post(reverse("wizard_from_leads"), {"lead": ids}, follow=True)
     assert SendJob.objects.count() == (1 if accepted else 0)
@@ -223,7 +245,9 @@ def test_by_user_limit_while_ticking(client, search):
     ids = list(Lead.objects.order_by("pk").values_list("pk", flat=True))
     job = start_run(client, search=search, template=make_template(), rule="by_user")
     send_jobs.tick(job, ids[:500])
-    response = client.post(reverse("wizard_leads", args=[job.pk]), {"shown": [ids[500]], "lead": [ids[500]], "go": "next"})
+    response = client.post(
+        reverse("wizard_leads", args=[job.pk]), {"shown": [ids[500]], "lead": [ids[500]], "go": "next"}
+    )
     assert response.status_code == 200
     assert "500" in response.context["error"] and "検索条件指定" in response.context["error"]
     assert job.ticked.count() == 500
@@ -237,7 +261,9 @@ def test_by_search_has_no_ticks(client, search):
     assert 'name="lead"' not in html
     confirm(client, job, lead=[leads[0].pk], exclude=[leads[1].pk])
     send_jobs.run(job.pk, now=timezone.now())
-    assert set(Delivery.objects.filter(job=job, state="queued").values_list("lead_id", flat=True)) == {lead.pk for lead in leads}
+    assert set(Delivery.objects.filter(job=job, state="queued").values_list("lead_id", flat=True)) == {
+        lead.pk for lead in leads
+    }
 
 
 def test_nobody_ticked_cannot_go_on(client, search):
@@ -255,7 +281,11 @@ def test_hostile_ticks(client, search):
     job = start_run(client, search=search, template=make_template(), rule="by_user")
     client.post(
         reverse("wizard_leads", args=[job.pk]),
-        {"shown": ["x", "\0", lead.pk], "lead": [lead.pk, gone.pk, "9" * 30, "-1", "１", "\0"], "go": "page-髙"},
+        {
+            "shown": ["x", "\0", lead.pk],
+            "lead": [lead.pk, gone.pk, "9" * 30, "-1", "１", "\0"],
+            "go": "page-髙",
+        },
     )
     assert list(job.ticked.values_list("lead_id", flat=True)) == [lead.pk]
 
@@ -265,7 +295,10 @@ def test_text_above_the_list_narrows_it(client, search):
     make_lead("b@example.jp", last_name="佐藤")
     job = start_run(client, search=search, template=make_template(), rule="by_user")
     for words in ("髙﨑", "𠮷野㈱ 髙", "A@EXAMPLE"):
-        assert [lead.pk for lead in client.get(reverse("wizard_leads", args=[job.pk]), {"q": words}).context["leads"]] == [wanted.pk]
+        assert [
+            lead.pk
+            for lead in client.get(reverse("wizard_leads", args=[job.pk]), {"q": words}).context["leads"]
+        ] == [wanted.pk]
     assert client.get(reverse("wizard_leads", args=[job.pk]), {"q": "\0%_'"}).status_code == 200
 
 
@@ -291,7 +324,9 @@ def test_dry_run_names_every_reason_with_its_leads(client, search, everybody):
     """EXC-6: the expected counts per reason; each opens the leads behind it."""
     job = start_run(client, search=search, template=make_template())
     page = client.get(reverse("wizard_confirm", args=[job.pk]))
-    assert {line["reason"]: line["count"] for line in page.context["funnel"]} == {reason: 1 for reason in everybody if reason}
+    assert {line["reason"]: line["count"] for line in page.context["funnel"]} == {
+        reason: 1 for reason in everybody if reason
+    }
     assert (page.context["counts"].in_scope, page.context["counts"].addressed) == (8, 2)
     html = page.content.decode()
     expected = reverse("wizard_expected", args=[job.pk])
@@ -322,7 +357,9 @@ def test_confirmation_says_when_it_is_decided(client, search):
     """TGT-2, TGT-3"""
     lead = make_lead()
     job = start_run(client, search=search, template=make_template())
-    assert "もう一度検索して決まります" in client.get(reverse("wizard_confirm", args=[job.pk])).content.decode()
+    assert (
+        "もう一度検索して決まります" in client.get(reverse("wizard_confirm", args=[job.pk])).content.decode()
+    )
     send_jobs.tick(job, [lead.pk])
     assert "予約の時点で確定します" in client.get(reverse("wizard_confirm", args=[job.pk])).content.decode()
 
@@ -344,7 +381,9 @@ def test_already_sent_leads(client, search, choice, addressed):
     template, other = make_template(), make_template("別")
     had, had_other = make_lead("had@example.jp"), make_lead("other@example.jp")
     for lead, sent in ((had, template), (had_other, other)):
-        Delivery.objects.create(lead=lead, template=sent, kind="single", state="sent", decided_at=timezone.now())
+        Delivery.objects.create(
+            lead=lead, template=sent, kind="single", state="sent", decided_at=timezone.now()
+        )
     job = start_run(client, search=search, template=template, include_sent=choice)
     assert client.get(reverse("wizard_confirm", args=[job.pk])).context["counts"].addressed == addressed
 
@@ -391,7 +430,9 @@ def test_missing_legal_notice_stops_it(client, search):
     make_lead()
     job = start_run(client, search=search, template=make_template(text_body="本文だけ"))
     page = client.get(reverse("wizard_confirm", args=[job.pk]))
-    assert page.context["refused"] is True and [problem for problem in page.context["problems"] if problem.severity == "error"]
+    assert page.context["refused"] is True and [
+        problem for problem in page.context["problems"] if problem.severity == "error"
+    ]
     assert (confirm(client, job).status_code, job.state) == (200, "draft")
 
 
@@ -407,7 +448,11 @@ def test_double_click_reload_and_second_administrator_make_one_job(client, searc
     third = confirm(client, job)
     done = reverse("wizard_done", args=[job.pk])
     assert [first.url, second.url, third.url] == [done] * 3
-    assert (SendJob.objects.count(), Delivery.objects.count(), AuditEntry.objects.filter(action="job.send").count()) == (1, 1, 1)
+    assert (
+        SendJob.objects.count(),
+        Delivery.objects.count(),
+        AuditEntry.objects.filter(action="job.send").count(),
+    ) == (1, 1, 1)
     for _reload in range(2):
         html = client.get(done).content.decode()
         assert reverse("job", args=[job.pk]) in html
@@ -424,7 +469,9 @@ def test_golden_case(client, search, rule, sent):
     lead = make_lead()
     job = start_run(client, search=search, template=make_template(), rule=rule, **later())
     if rule == "by_user":
-        client.post(reverse("wizard_leads", args=[job.pk]), {"shown": [lead.pk], "lead": [lead.pk], "go": "next"})
+        client.post(
+            reverse("wizard_leads", args=[job.pk]), {"shown": [lead.pk], "lead": [lead.pk], "go": "next"}
+        )
     confirm(client, job)
     assert job.state == "reserved"
     Lead.objects.filter(pk=lead.pk).update(dm_permission=DmPermission.UNWANTED)
@@ -478,7 +525,11 @@ def test_same_number_of_queries_for_one_and_three_rows(client, search, django_as
     job = start_run(client, search=search, template=make_template(), rule="by_user")
     numbers = []
     for leads in (1, 2):
-        send_jobs.tick(job, [make_lead(f"{leads}{n}@example.jp").pk for n in range(leads)] + list(job.ticked.values_list("lead_id", flat=True)))
+        send_jobs.tick(
+            job,
+            [make_lead(f"{leads}{n}@example.jp").pk for n in range(leads)]
+            + list(job.ticked.values_list("lead_id", flat=True)),
+        )
         from django.db import connection
         from django.test.utils import CaptureQueriesContext
 

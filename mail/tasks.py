@@ -1,0 +1,84 @@
+"""Celery's doors to mail/. Messages are hints that carry ids: they may come twice, late or never."""
+
+import logging
+import time
+from datetime import timedelta
+
+from celery import shared_task
+from django.core.cache import cache
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from leads.tasks import take_up_imports
+from mail import send_jobs
+from mail.delivery.engine import deliver
+from mail.delivery.queue import jobs_with_due_mail
+from mail.delivery.slots import free_slots, slot
+from mail.delivery.sweep import sweep_all
+from mail.hints import hint
+from mail.models import SendJob
+from mail.models.send_job import JobState
+
+logger = logging.getLogger(__name__)
+
+TICK_KEY = "smp:tick"  # `manage.py doctor` reads it: Unix time of the last tick
+RUN_FOR = timedelta(seconds=5)  # then the next task of the queue has its turn, the tick among them
+COUNT_BIG_EVERY = 10  # seconds
+BIG = 20_000  # deliveries
+
+
+@shared_task
+def tick() -> None:
+    """Every two seconds: finds all work there is, in the database. Losing Redis therefore costs only time."""
+    now = timezone.now()
+    send_jobs.start_due(now)
+    sweep_all()
+    send_jobs.settle_stopped(now=now)
+    for job_id in jobs_with_due_mail():
+        ids = () if job_id is None else (job_id,)
+        for _slot in range(free_slots(job_id)):
+            hint("mail.tasks.deliver_job", *ids, expires=10)
+    for job in SendJob.objects.filter(state=JobState.SENDING):
+        if not send_jobs.finish_if_empty(job.pk, now=now):
+            _count_sometimes(job)
+    take_up_imports()
+    _remember("tick", TICK_KEY, time.time())
+
+
+@shared_task
+def run_job(job_id: int) -> None:
+    """Starts a due job: decides its recipients."""
+    send_jobs.run(job_id, now=timezone.now())
+
+
+@shared_task
+def deliver_job(job_id: int | None = None) -> None:
+    """Hands over what is due of one job (None: mails without a job) for a few seconds, then lets others have a turn."""
+    with slot(job_id) as free:
+        if not free:
+            return
+        outcome = deliver(job_id, until=timezone.now() + RUN_FOR)
+    if job_id is not None:
+        send_jobs.finish_if_empty(job_id, now=timezone.now())
+    if outcome.more and not outcome.trouble:
+        hint("mail.tasks.deliver_job", *(() if job_id is None else (job_id,)))
+
+
+def _count_sometimes(job: SendJob) -> None:
+    """The progress people see; a big job is not counted every two seconds."""
+    if send_jobs.stored_counts(job).in_scope < BIG or _remember(
+        "count", f"smp:count:{job.pk}", 1, COUNT_BIG_EVERY
+    ):
+        send_jobs.count(job)
+
+
+def _remember(what: str, key: str, value: float, seconds: int | None = None) -> bool:
+    """A note in the cache; with `seconds` only if there is none yet. Without Redis: noted in the log, True."""
+    try:
+        if seconds is None:
+            cache.set(key, value, timeout=3600)
+            return True
+        return bool(cache.add(key, value, timeout=seconds))
+    except (OSError, RedisError) as error:
+        logger.warning("the cache does not answer (%s): %s", what, error)
+        return True
