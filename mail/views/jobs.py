@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -29,9 +29,11 @@ from mail.job_queries import (
 from mail.models import SendJob
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, JobState, RecipientRule
+from mail.models.template import MailForm
 from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.results import ADDRESSED, ResultGroup
+from mail.views.delivery_views import HTML_POLICY
 from settings import audit
 from settings.permissions import needs_edit, needs_view
 from smp.lib.client_ip import client_ip
@@ -43,7 +45,7 @@ SORTS = {"id": "pk", "created": "created_at", "scheduled": "scheduled_at", "star
 
 
 def confirmed_job(job_id: int) -> SendJob:
-    jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related("template", "search", "created_by")
+    jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related("template", "snapshot", "created_by")
     return get_object_or_404(jobs, pk=job_id)
 
 
@@ -194,6 +196,51 @@ def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
     response = render(request, "mail/job_progress.html", live)
     if request.GET.get("state") != live["state"]:
         response["HX-Refresh"] = "true"
+    return response
+
+
+def _sent_content(job: SendJob) -> dict[str, Any]:
+    if job.snapshot is None:
+        raise Http404
+    return dict(job.snapshot.content)
+
+
+@needs_view
+@require_GET
+def job_content(request: HttpRequest, job_id: int) -> HttpResponse:
+    """The template as it was when the job started (RSV-1, RSV-4), merge fields unfilled; before that, the template's page."""
+    job = confirmed_job(job_id)
+    if job.snapshot_id is None:
+        return redirect("template", job.template_id)
+    content = _sent_content(job)
+    addresses = [
+        (_("To"), "to"), (_("CC"), "cc"), (_("BCC"), "bcc"), (_("Reply-To"), "reply_to"), (_("Errors to"), "errors_to"),
+    ]  # fmt: skip
+    return render(
+        request,
+        "mail/job_content.html",
+        {
+            "job": job,
+            "content": content,
+            "addresses": [(label, content.get(field)) for label, field in addresses if content.get(field)],
+            "attachments": [part["name"] for part in content.get("attachments", [])],
+            "text": content.get("text_body") if content["form"] != MailForm.HTML else "",
+            "html": content.get("html_body") if content["form"] != MailForm.TEXT else "",
+        },
+    )
+
+
+@needs_view
+@require_GET
+def job_html(request: HttpRequest, job_id: int) -> HttpResponse:
+    """The HTML part alone, for the sandboxed frame: somebody's HTML, so nothing runs and nothing is loaded."""
+    content = _sent_content(confirmed_job(job_id))
+    if content["form"] == MailForm.TEXT:
+        raise Http404
+    response = HttpResponse(content["html_body"])
+    response["Content-Security-Policy"] = HTML_POLICY
+    response["Referrer-Policy"] = "no-referrer"
+    response["Cache-Control"] = "no-store"
     return response
 
 

@@ -252,6 +252,24 @@ def test_changed_template_is_pointed_out(client, misaki):
     assert words not in client.get(reverse("job", args=[job.pk])).content.decode()
 
 
+def test_content_is_the_template_of_the_start(client, misaki):
+    """RSV-1, RSV-4: what was sent can be read although the template was changed since; HTML stands in a sandbox."""
+    make_lead()
+    html = "<p onclick=alert(1)>本文の最初</p><script>alert(1)</script>{{ 配信停止URL }} 配信停止"
+    template = make_template("会場変更のお知らせ", purpose="notice", form="multipart", html_body=html)
+    job = reserved(template=template)
+    content, part = reverse("job_content", args=[job.pk]), reverse("job_html", args=[job.pk])
+    assert client.get(content).url == reverse("template", args=[template.pk])
+    assert client.get(part).status_code == 404
+    send_jobs.run(job.pk, now=job.scheduled_at)
+    type(template).objects.update(html_body="変更後", subject="変更後")
+    page = client.get(content).content.decode()
+    assert "製造業DXセミナーのご案内" in page and "変更後" not in page and 'sandbox=""' in page
+    framed = client.get(part)
+    assert framed.content.decode() == html
+    assert framed["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+
+
 # ---- progress
 
 
