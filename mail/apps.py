@@ -10,6 +10,7 @@ class MailConfig(AppConfig):
         from mail.lead_panel import register_why_panel
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
+        from mail.template_audit import register_template_audit
         from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
@@ -21,13 +22,41 @@ class MailConfig(AppConfig):
         send, look = _("Send"), _("Look")
         wizard = ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done")
         job = ("job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed", "job_content")
-        register_page(Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard, position=10))
-        register_page(Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job, position=20))
+        register_page(
+            Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard, position=10)
+        )
+        register_page(
+            Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job, position=20)
+        )
         register_notice("mail", duplicates_reminder)
-        register_page(Page("mail", _("Individual mail history"), "deliveries", look, url_names=("delivery",), position=30))
+        register_page(
+            Page(
+                "mail", _("Individual mail history"), "deliveries", look, url_names=("delivery",), position=30
+            )
+        )
         register_why_panel()
         prepare = _("Prepare")
         template = ("template", "template_new", "template_edit", "template_test_send")
         old_name = ("メールテンプレート一覧",)
-        register_page(Page("mail", _("Templates"), "templates", prepare, aliases=old_name, url_names=template, position=70))
-        register_page(Page("mail", _("Mail settings"), "mail_settings", prepare, url_names=("mail_settings_edit",), position=71))
+        register_page(
+            Page(
+                "mail",
+                _("Templates"),
+                "templates",
+                prepare,
+                aliases=old_name,
+                url_names=template,
+                position=70,
+            )
+        )
+        register_page(
+            Page(
+                "mail",
+                _("Mail settings"),
+                "mail_settings",
+                prepare,
+                url_names=("mail_settings_edit",),
+                position=71,
+            )
+        )
+        register_template_audit()

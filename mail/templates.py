@@ -10,9 +10,11 @@ from django.db import transaction
 from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Sum, Value, When
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast
+from django.utils.html import escape
 from django.utils.translation import gettext as _
 
 from mail.mail_kinds import settings_of
+from mail.merge_fields import OPT_OUT
 from mail.merging import normalise_newlines
 from mail.models.send_job import WAITING, JobState, SendJob
 from mail.models.template import MailForm, MailTemplate, TemplateAttachment
@@ -64,7 +66,25 @@ def listed_templates(*, archived: bool = False) -> QuerySet[MailTemplate]:
 def new_template() -> MailTemplate:
     """NAV-2: an unsaved template that starts from 「メール設定」."""
     defaults = settings_of("template")
-    return MailTemplate(**{field: getattr(defaults, field) for field in FROM_SETTINGS})
+    footer = legal_footer()
+    return MailTemplate(
+        **{field: getattr(defaults, field) for field in FROM_SETTINGS},
+        text_body=footer,
+        html_body=f"<p>{escape(footer.strip()).replace(chr(10), '<br>' + chr(10))}</p>\n" if footer else "",
+    )
+
+
+def legal_footer() -> str:
+    """LAW-1: what advertising must say, filled from the system settings; "" until an organisation is set there."""
+    name, address, contact = (
+        " ".join(get_setting(f"legal_{part}").split()) for part in ("name", "address", "contact")
+    )
+    if not name:
+        return ""
+    return (
+        f"\n\n--\n送信者: {name}\n住所: {address}\nお問い合わせ: {contact}\n"
+        f"配信停止はこちら: {{{{ {OPT_OUT} }}}}\n"
+    )
 
 
 def save_template(

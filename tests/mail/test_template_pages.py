@@ -371,3 +371,20 @@ def test_the_list_costs_the_same_for_one_row_and_three(client, misaki, django_as
         template = make_template(name, updated_by=make_user(f"u{name}"))
         make_job(template, state="done", started_at=timezone.now(), counts={"state": {"sent": 1}})
     assert count() == one
+
+
+def test_a_new_template_brings_what_the_law_asks_for(client, misaki):
+    """LAW-1, NAV-2: once the organisation is set, a new template passes the check as it is but for its subject."""
+    assert client.get(reverse("template_new")).context["form"]["text_body"].value() == ""
+    for key, value in {
+        "legal_name": "株式会社<山手>",
+        "legal_address": "〒100-0005\n東京都千代田区丸の内1-1-1",
+        "legal_contact": "03-1234-5678",
+    }.items():
+        SystemSetting.objects.create(key=key, value=value)
+    form = client.get(reverse("template_new")).context["form"]
+    bodies = {name: form[name].value() for name in ("text_body", "html_body")}
+    assert "株式会社&lt;山手&gt;<br>" in bodies["html_body"]
+    client.post(reverse("template_new"), form_data(form="multipart", **bodies))
+    page = client.get(reverse("template", args=[MailTemplate.objects.get().pk])).content.decode()
+    assert "問題なし" in page
