@@ -162,7 +162,7 @@ def _block_view(index: int, block: dict[str, Any], items: dict[str, Item]) -> Bl
         return BlockView(index, item, item.key, operators, [Input(f"values-{index}", kind, _("Value"), texts)])
     wanted = 2 if operator == "between" else max(1, len(texts)) if ARITY[operator][1] > 2 else 1
     texts = (texts + ["", ""])[:wanted]
-    labels = [_("From"), _("To")] if operator == "between" else [_("Value")] * wanted
+    labels = [_("From (value)"), _("To (value)")] if operator == "between" else [_("Value")] * wanted
     return BlockView(
         index, item, item.key, operators,
         [Input(f"values-{index}", kind, label, [text]) for label, text in zip(labels, texts, strict=True)],
