@@ -6,9 +6,9 @@ class LeadsConfig(AppConfig):
     name = "leads"
 
     def ready(self) -> None:
-        from leads.models import LeadImport
+        from leads.models import LeadImport, SavedSearch
         from leads.search.items import register_lead_items
-        from settings.audit import Target, register_action, register_target
+        from settings.audit import Target, register_action, register_detail, register_target
         from settings.system_settings import Setting, register_setting
         from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, Tab, register_page, register_tab
@@ -83,3 +83,9 @@ class LeadsConfig(AppConfig):
         register_action("lead_import.cancel", _("CSV import cancelled"))
         register_action("lead_import.export_wrong", _("Wrong rows of a CSV downloaded"))
         register_target(Target("leadimport", _("CSV bulk update"), "lead_import", LeadImport))
+        register_action("search.create", _("Search saved"))
+        register_action("search.change", _("Saved search changed"))
+        register_action("search.delete", _("Saved search deleted"))
+        register_target(Target("savedsearch", _("Saved search"), "search_count", SavedSearch))
+        register_detail("condition", _("Search condition"))
+        register_detail("shared", _("All users may use it"))

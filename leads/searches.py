@@ -57,7 +57,7 @@ def save_search(
     if len(name) > 100:
         raise ValidationError({"name": _("The name can have at most %(limit)s characters.") % {"limit": 100}})
     clean = validate_condition(condition)
-    before = {"name": search.name, "shared": search.shared, "condition": search.condition} if search else None
+    before = {"name": search.name, "condition": search.condition} if search else {"name": "", "condition": None}
     saved = search or SavedSearch(owner=user)
     saved.name, saved.condition, saved.shared = name, clean, shared
     try:
@@ -65,7 +65,12 @@ def save_search(
             saved.save()
             audit.record(
                 "search.change" if search else "search.create", user=user, target=saved, ip=ip,
-                detail={"before": before, "after": {"name": name, "shared": shared, "condition": clean}},
+                detail={
+                    "shared": shared,
+                    "changes": {
+                        field: [before[field], after] for field, after in (("name", name), ("condition", clean)) if before[field] != after
+                    },
+                },
             )  # fmt: skip
     except IntegrityError as error:
         raise ValidationError(
