@@ -99,7 +99,7 @@ def insert_sql(columns: Sequence[Column]) -> dict[str, str]:
     }
     for field in Lead._meta.concrete_fields:
         name = field.column
-        if name in values or name in {"id", "unsubscribed_at", "deleted_at"}:
+        if field.generated or name in values or name in {"id", "unsubscribed_at", "deleted_at"}:
             continue
         if name in CHOICE_DEFAULTS:
             default = str(CHOICE_DEFAULTS[name])
