@@ -6,6 +6,7 @@ class LeadsConfig(AppConfig):
     name = "leads"
 
     def ready(self) -> None:
+        from leads import audit_labels, finder, home_cards
         from leads.models import LeadImport, SavedSearch
         from leads.search.items import register_lead_items
         from settings.audit import Target, register_action, register_detail, register_target
@@ -13,6 +14,9 @@ class LeadsConfig(AppConfig):
         from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, Tab, register_page, register_tab
 
+        audit_labels.register()
+        home_cards.register()
+        finder.register()
         register_setting(
             Setting(
                 "failures_until_invalid",

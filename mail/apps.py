@@ -6,6 +6,7 @@ class MailConfig(AppConfig):
     name = "mail"
 
     def ready(self) -> None:
+        from mail import audit_labels, finder, home_cards
         from mail.delivery.retries import register_retry_settings
         from mail.lead_panel import register_why_panel
         from mail.registered_settings import duplicates_reminder, register_mail_settings
@@ -14,6 +15,9 @@ class MailConfig(AppConfig):
         from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
+        audit_labels.register()
+        home_cards.register()
+        finder.register()
         register_mail_settings()
         register_retry_settings()
         register_bench("resolve", "mail.bench_resolve")

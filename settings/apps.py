@@ -8,10 +8,13 @@ class SettingsConfig(AppConfig):
 
     def ready(self) -> None:
         from settings import audit_labels, language  # noqa: F401  (language connects the login signal)
-        from settings.system_settings import Setting, register_setting
+        from settings.system_settings import Setting, find_settings, register_setting
+        from smp.lib.finder import Finder, find_pages, register_finder
         from smp.lib.navigation import Page, Tab, register_page, register_tab
 
         audit_labels.register()
+        register_finder(Finder("pages", _("Screens"), find_pages, position=10))
+        register_finder(Finder("settings", _("System settings"), find_settings, position=15, level="may_administer"))
         register_tab(Tab("settings", _("Settings"), 90))
         register_page(
             Page("settings", _("System settings"), "system_settings", level="may_administer", position=10,
@@ -22,7 +25,7 @@ class SettingsConfig(AppConfig):
                  aliases=("ユーザー", "ユーザー一覧", "ユーザ一覧", "管理者一覧", "権限", "アカウント"), url_names=("add_user", "edit_user"))
         )  # fmt: skip
         register_page(
-            Page("settings", _("Audit log"), "audit_log", level="may_administer", position=60,
+            Page("settings", _("Audit log"), "audit_log", level="may_administer", position=90,
                  aliases=("監査ログ", "操作ログ", "ログ", "変更履歴"))
         )  # fmt: skip
         register_setting(

@@ -1,5 +1,6 @@
 """SYS-2: the audit log. One function writes it; the words it is read with are registered by the apps."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ class Target:
 ACTIONS: dict[str, Text] = {}
 TARGETS: dict[str, Target] = {}
 DETAILS: dict[str, Text] = {}  # words for the keys of `detail`
+DETAIL_CHOICES: dict[str, dict[str, Text]] = {}  # and for their values
 
 
 def register_action(action: str, label: Text) -> None:
@@ -59,5 +61,7 @@ def register_target(target: Target) -> None:
     TARGETS[target.type] = target
 
 
-def register_detail(key: str, label: Text) -> None:
+def register_detail(key: str, label: Text, choices: Iterable[tuple[str, Text]] = ()) -> None:
+    """`choices`: the words of its values, as a TextChoices has them."""
     DETAILS[key] = label
+    DETAIL_CHOICES[key] = dict(choices)

@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from settings.audit import ACTIONS, DETAILS, TARGETS, Target, register_action, register_detail, register_target
+from settings.audit import ACTIONS, DETAIL_CHOICES, DETAILS, TARGETS, Target, register_action, register_detail, register_target
 from settings.models import AuditEntry, SystemSetting, User
 from settings.system_settings import SETTINGS, show_value
 
@@ -59,8 +59,9 @@ def detail_lines(entry: AuditEntry) -> list[tuple[str, str]]:
     for key, value in entry.detail.items():
         if key == "changes" and isinstance(value, dict):
             lines += [_change(entry, model, name, change) for name, change in value.items()]
-        else:
-            lines.append((str(DETAILS.get(key, key)), _shown(value)))
+        elif key != "at" and value not in ("", None, [], {}):  # "at" is the moment the entry itself shows
+            words = DETAIL_CHOICES.get(key, {})
+            lines.append((str(DETAILS.get(key, key)), str(words[value]) if isinstance(value, str) and value in words else _shown(value)))
     return lines
 
 

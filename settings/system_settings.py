@@ -6,12 +6,14 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from settings import audit
 from settings.models import SystemSetting, User
+from smp.lib.finder import Result, normalise
 
 Text = str | Promise
 
@@ -141,3 +143,13 @@ def settings_by_section() -> list[tuple[str, list[Line]]]:
         sections.setdefault(str(setting.section), []).append(line)
     # What has no heading of its own comes last, under "Other".
     return sorted(sections.items(), key=lambda section: section[0] == "")
+
+
+def find_settings(user: object, text: str) -> list[Result]:
+    """NAV-3: settings by a part of their label."""
+    wanted = normalise(text)
+    return [
+        Result(str(setting), reverse("edit_system_setting", args=[setting.key]), str(setting.section))
+        for setting in SETTINGS.values()
+        if wanted and wanted in normalise(str(setting.label))
+    ]

@@ -15,6 +15,7 @@
       const picked = all.filter((box) => box.checked).length;
       const place = counter.querySelector("[data-picked-count]") || counter;
       place.textContent = picked.toLocaleString();
+      counter.closest(".picked")?.classList.toggle("some", picked > 0);
       for (const button of (counter.closest("form") || document).querySelectorAll("[data-needs-picked]")) {
         button.disabled = picked === 0;
       }
@@ -74,9 +75,25 @@
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }
+    if (!event.target.closest("[role=search]")) closeSuggestions();
   });
+
+  function closeSuggestions() {
+    document.getElementById("suggestions")?.replaceChildren();
+  }
   document.addEventListener("keydown", (event) => {
+    // Suggestions of the search box: arrows walk through them, Escape closes them.
+    const search = event.target.closest(".top [role=search]");
+    if (search && ["ArrowDown", "ArrowUp"].includes(event.key)) {
+      const stops = [search.querySelector("input"), ...search.querySelectorAll(".found a")];
+      const next = stops[stops.indexOf(event.target) + (event.key === "ArrowDown" ? 1 : -1)];
+      if (next) {
+        event.preventDefault();
+        next.focus();
+      }
+    }
     if (event.key === "Escape") {
+      closeSuggestions();
       for (const menu of document.querySelectorAll("details.menu[open]")) {
         menu.open = false;
         menu.querySelector("summary").focus();

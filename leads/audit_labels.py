@@ -1,0 +1,28 @@
+"""SYS-2: the words of 操作履歴 for what happens to leads."""
+
+from django.utils.translation import gettext_lazy as _
+
+from leads.flags import Way
+from leads.models import ConsentRecord, Lead, LeadColumn
+from settings.audit import Target, register_action, register_detail, register_target
+
+
+def register() -> None:
+    register_target(Target("lead", _("Lead"), "lead", Lead))
+    register_target(Target("leadcolumn", _("Lead column"), "edit_lead_column", LeadColumn))
+    register_action("lead.create", _("Lead added"))
+    register_action("lead.edit", _("Lead edited"))
+    register_action("lead.delete", _("Lead deleted"))
+    register_action("lead.export", _("Leads exported"))
+    register_action("lead.flag", _("Valid flag switched off"))
+    register_action("lead.dm_permission", _("DM permission changed"))
+    register_action("lead.unsubscribe", _("Unsubscribed by the recipient"))
+    register_action("lead_column.create", _("Lead column added"))
+    register_action("lead_column.edit", _("Lead column edited"))
+    register_action("lead_column.delete", _("Lead column deleted"))
+    register_detail("way", _("Way"), Way.choices)
+    register_detail("email", _("E-mail address"))
+    register_detail("evidence", _("Evidence"), ConsentRecord.Evidence.choices)
+    register_detail("failures", _("Failed deliveries in a row"))
+    register_detail("counts", _("Counts"))
+    register_detail("file_name", _("File"))

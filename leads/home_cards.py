@@ -1,0 +1,45 @@
+"""What the home page says about leads: how many, what came in this week, imports that wait for somebody."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from leads.models import Lead, LeadImport
+from smp.lib.home import Card, QuickAction, register_card, register_quick_action
+
+WATCHED = (
+    LeadImport.State.UPLOADED, LeadImport.State.CHECKING, LeadImport.State.CHECKED, LeadImport.State.COMMITTING,
+)  # fmt: skip
+
+
+def register() -> None:
+    register_card(Card("leads", "leads/home_leads.html", leads_card, position=10))
+    register_card(Card("imports", "leads/home_imports.html", imports_card, position=30, wide=True))
+    register_quick_action(QuickAction(_("Import leads"), "imports", position=10))
+    register_quick_action(QuickAction(_("Search leads"), "compound_search", position=20, level="may_view"))
+
+
+def week_start(now: datetime) -> datetime:
+    """Monday 00:00 in Japan."""
+    today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=today.weekday())
+
+
+def leads_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
+    monday = week_start(now)
+    numbers = Lead.objects.existing().aggregate(
+        total=Count("pk"),
+        new=Count("pk", filter=Q(created_at__gte=monday)),
+        unsubscribed=Count("pk", filter=Q(unsubscribed_at__gte=monday)),
+    )
+    return {**numbers, "monday": monday}
+
+
+def imports_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
+    """Imports on their way; a checked one waits for a click."""
+    found = list(LeadImport.objects.filter(state__in=WATCHED).order_by("-pk")[:5])
+    return {"imports": found} if found else None

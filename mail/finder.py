@@ -1,0 +1,51 @@
+"""NAV-3: mails (send jobs) and templates by name or ID."""
+
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from mail.models import MailTemplate, SendJob
+from mail.models.send_job import JobState
+from smp.lib.finder import LIMIT, Finder, Result, register_aliases, register_finder, register_synonyms
+
+MAX_ID = 2**63 - 1
+
+
+def register() -> None:
+    register_finder(Finder("jobs", _("Wizard history"), find_jobs, position=30))
+    register_finder(Finder("templates", _("Mail templates"), find_templates, position=40))
+    register_synonyms("セミナー", "キャンペーン")
+    register_synonyms("テンプレ一覧", "テンプレート一覧")
+    register_aliases("wizard", "送信者指定方法", "送信ユーザ指定", "検索条件指定", "メール送信", "一斉送信", "メール配信", "予約送信")
+    register_aliases("jobs", "送信履歴", "配信履歴", "送信予約一覧", "メール送信履歴")
+    register_aliases("deliveries", "個別送信履歴", "不達", "エラーメール", "メール履歴")
+    register_aliases("templates", "メールテンプレート", "ひな形")
+    register_aliases("mail_settings", "送信者設定", "差出人", "返信先")
+
+
+def _number(text: str) -> int | None:
+    digits = text.lstrip("#＃")
+    return int(digits) if digits.isdecimal() and int(digits) <= MAX_ID else None
+
+
+def find_jobs(user: object, text: str) -> list[Result]:
+    condition = Q(template__name__icontains=text) | Q(search_name__icontains=text)
+    if (number := _number(text)) is not None:
+        condition |= Q(pk=number)
+    jobs = SendJob.objects.exclude(state=JobState.DRAFT).filter(condition).select_related("template").order_by("-pk")[:LIMIT]
+    return [
+        Result(
+            job.template.name if job.template else f"#{job.pk}",
+            reverse("job", args=[job.pk]),
+            f"#{job.pk} · {job.get_state_display()} · {job.get_rule_display()}",
+        )
+        for job in jobs
+    ]
+
+
+def find_templates(user: object, text: str) -> list[Result]:
+    condition = Q(name__icontains=text) | Q(subject__icontains=text)
+    if (number := _number(text)) is not None:
+        condition |= Q(pk=number)
+    found = MailTemplate.objects.filter(condition, archived_at=None).order_by("-updated_at", "-pk")[:LIMIT]
+    return [Result(template.name, reverse("template", args=[template.pk]), template.subject) for template in found]

@@ -1,0 +1,82 @@
+"""What the home page says about mail: what runs, what comes next, how the last jobs went, what needs somebody."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from mail.models import Delivery, SendJob
+from mail.models.delivery import OPEN, DeliveryState
+from mail.models.send_job import RUNNING, WAITING, JobState
+from smp.lib.home import Card, QuickAction, register_card, register_quick_action
+
+SHOWN = 5
+LOOKS_BACK = timedelta(days=30)
+
+
+def register() -> None:
+    register_card(Card("running", "mail/home_running.html", running_card, position=10, wide=True))
+    register_card(Card("attention", "mail/home_attention.html", attention_card, position=20, wide=True))
+    register_card(Card("reserved", "mail/home_reserved.html", reserved_card, position=20))
+    register_card(Card("results", "mail/home_results.html", results_card, position=30))
+    register_quick_action(QuickAction(_("Write a template"), "template_new", position=30))
+    register_quick_action(QuickAction(_("Send wizard"), "wizard", position=40))
+
+
+def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
+    """Jobs on their way with what the rows say now: two queries, whatever their number."""
+    jobs = list(SendJob.objects.filter(state__in=(*RUNNING, JobState.PAUSED)).select_related("template").order_by("-pk")[:SHOWN])
+    if not jobs:
+        return None
+    states: dict[int, dict[str, int]] = {job.pk: {} for job in jobs}
+    counted = Delivery.objects.filter(job__in=jobs).order_by().values_list("job_id", "state").annotate(n=Count("pk"))
+    for job_id, state, number in counted:
+        if job_id is not None:
+            states[job_id][state] = number
+    lines = []
+    for job in jobs:
+        by_state = states[job.pk]
+        waiting = sum(by_state.get(state, 0) for state in OPEN)
+        done = {name: by_state.get(name, 0) for name in (DeliveryState.SENT, DeliveryState.ERROR, DeliveryState.UNKNOWN)}
+        lines.append(
+            {
+                "job": job,
+                "sent": done[DeliveryState.SENT],
+                "error": done[DeliveryState.ERROR],
+                "unknown": done[DeliveryState.UNKNOWN],
+                "waiting": waiting,
+                "total": waiting + sum(done.values()),
+            }
+        )
+    return {"lines": lines}
+
+
+def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
+    """Halted jobs, and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). Two queries."""
+    halted = list(SendJob.objects.filter(state=JobState.HALTED).select_related("template").order_by("-pk")[:SHOWN])
+    unknown = list(
+        SendJob.objects.filter(started_at__gte=now - LOOKS_BACK, counts__state__unknown__gt=0)
+        .select_related("template")
+        .order_by("-pk")[:SHOWN]
+    )
+    if not halted and not unknown:
+        return None
+    return {"halted": halted, "unknown": [{"job": job, "number": job.counts["state"]["unknown"]} for job in unknown]}
+
+
+def reserved_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
+    jobs = SendJob.objects.filter(state__in=WAITING, scheduled_at__isnull=False).select_related("template")
+    return {"jobs": list(jobs.order_by("scheduled_at")[:SHOWN])}
+
+
+def results_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
+    """From the counts kept with a finished job."""
+    jobs = SendJob.objects.filter(state__in=(JobState.DONE, JobState.STOPPED), finished_at__isnull=False).select_related("template")
+    lines = []
+    for job in jobs.order_by("-finished_at")[:SHOWN]:
+        by_state = job.counts.get("state", {})
+        parts = {name: by_state.get(name, 0) for name in ("sent", "error", "unknown")}
+        lines.append({"job": job, "total": sum(parts.values()), **parts})
+    return {"lines": lines}
