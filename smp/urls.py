@@ -7,11 +7,8 @@ from smp import health, home
 
 urlpatterns = [
     path("", home.home, name="home"),
-<<<<<<< HEAD
     path("health/", health.health, name="health"),
-=======
     path("home/<slug:key>/", home.home_card, name="home_card"),
->>>>>>> 12b0e8c (smp: Home page of cards, one search box under old and new names (NAV-3), words of the audit log.)
     path("search/", home.search_everything, name="search_everything"),
     path("leads/", include("leads.urls")),
     path("mail/", include("mail.urls")),
