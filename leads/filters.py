@@ -118,9 +118,6 @@ class LeadFilter(django_filters.FilterSet):
     email = django_filters.CharFilter(
         label=_("E-mail address contains"), method="filter_email", max_length=320
     )
-    no_email = django_filters.BooleanFilter(
-        label=_("Without an e-mail address"), method="filter_no_email", widget=forms.CheckboxInput
-    )
     company = ContainsFilter("company", _("Company"))
     department = ContainsFilter("department", _("Department"))
     prefecture = ContainsFilter("prefecture", _("Prefecture"))
@@ -139,6 +136,9 @@ class LeadFilter(django_filters.FilterSet):
         choices=[("1", _("Valid")), ("0", _("Invalid"))],
         label=_("Valid flag of the e-mail address"), method="filter_email_valid", empty_label=_("All"),
     )  # fmt: skip
+    no_email = django_filters.BooleanFilter(
+        label=_("Without an e-mail address"), method="filter_no_email", widget=forms.CheckboxInput
+    )
     created_from = DayFilter("created_at", "gte", label=_("Registered on or after"), widget=DATE)
     created_to = DayFilter("created_at", "lt", label=_("Registered on or before"), widget=DATE)
 

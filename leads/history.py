@@ -22,26 +22,28 @@ class HistoryEntry:
     what: str  # 編集, 削除 … and by which way
     source: str
     changes: list[tuple[str, str, str]]  # label, old, new; as shown
+    first: bool  # the lead was registered: there are no old values
 
 
 def history_of(lead: Lead, columns: Iterable[LeadColumn], *, limit: int) -> list[HistoryEntry]:
     """The newest first, in one query."""
     labels = change_labels(columns)
-    return [
-        HistoryEntry(
-            entry.at,
-            _("System") if entry.user_id is None and entry.user_name == "system" else entry.user_name,
-            _action(entry),
-            str(entry.detail.get("source", "")),
-            [
-                (labels.get(field, field), shown_value(field, old), shown_value(field, new))
-                for field, (old, new) in entry.detail.get("changes", {}).items()
-            ],
-        )
-        for entry in AuditEntry.objects.filter(target_type="lead", target_id=str(lead.pk)).order_by("-id")[
-            :limit
+    order = {field: place for place, field in enumerate(labels)}  # JSON in the database keeps no order
+    entries = []
+    for entry in AuditEntry.objects.filter(target_type="lead", target_id=str(lead.pk)).order_by("-id")[:limit]:
+        changes = sorted(entry.detail.get("changes", {}).items(), key=lambda change: order.get(change[0], len(order)))
+        shown = [
+            (labels.get(field, field), shown_value(field, old), shown_value(field, new)) for field, (old, new) in changes
         ]
-    ]
+        source = str(entry.detail.get("source", ""))
+        entries.append(HistoryEntry(entry.at, _who(entry), _action(entry), source, shown, entry.action == "lead.create"))
+    return entries
+
+
+def _who(entry: AuditEntry) -> str:
+    if entry.action == "lead.unsubscribe":
+        return _("The person themselves")
+    return _("System") if entry.user_name == "system" else entry.user_name
 
 
 def change_labels(columns: Iterable[LeadColumn]) -> dict[str, str]:

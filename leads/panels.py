@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.functional import Promise
+from django.utils.safestring import SafeString
 
 from leads.models import Lead
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One card. `template` is included with what `context(request, lead)` returns, beside `lead` and `panel`.
+    """One card. `template` draws all of it (a section) from what `context(request, lead)` returns, `lead` and `panel`.
     Panels stand in the order of `position`: below 50 above the basic data, from 50 on after them."""
 
     key: str
@@ -29,7 +31,11 @@ def register_panel(panel: Panel) -> None:
     PANELS[panel.key] = panel
 
 
-def panels_of(request: HttpRequest, lead: Lead) -> list[dict[str, Any]]:
-    """[{panel, …context}] in order."""
-    chosen = sorted(PANELS.values(), key=lambda panel: (panel.position, panel.key))
-    return [{"panel": panel, **panel.context(request, lead)} for panel in chosen]
+def panels_of(request: HttpRequest, lead: Lead) -> tuple[list[SafeString], list[SafeString]]:
+    """The cards above the basic data, and those after them, drawn."""
+    above: list[SafeString] = []
+    below: list[SafeString] = []
+    for panel in sorted(PANELS.values(), key=lambda panel: (panel.position, panel.key)):
+        values = {**panel.context(request, lead), "lead": lead, "panel": panel}
+        (above if panel.position < 50 else below).append(render_to_string(panel.template, values, request))
+    return above, below

@@ -90,7 +90,7 @@ def _filtered(data: QueryDict, columns: list[LeadColumn]) -> tuple[LeadFilter, L
 def lead(request: HttpRequest, lead_id: int) -> HttpResponse:
     shown = get_object_or_404(Lead, pk=lead_id)
     columns = list(LeadColumn.objects.all())
-    panels = panels_of(request, shown)
+    panels_above, panels_below = panels_of(request, shown)
     context = {
         "lead": shown,
         "extra": [
@@ -99,8 +99,8 @@ def lead(request: HttpRequest, lead_id: int) -> HttpResponse:
             if shown.extra.get(column.key) is not None
         ],
         "email_check": check_email(shown.email),
-        "panels_first": [panel for panel in panels if panel["panel"].position < 50],
-        "panels_after": [panel for panel in panels if panel["panel"].position >= 50],
+        "panels_above": panels_above,
+        "panels_below": panels_below,
         "consent_records": shown.consent_records.select_related("user")[:50],
         "history": history_of(shown, columns, limit=50),
     }
