@@ -14,7 +14,7 @@ _RESPELL = str.maketrans(SPELLINGS)
 # replace compatibility ideographs, and with them people's names.
 _LOOSE_MARK = re.compile("[ぁ-ゟァ-ヿ][\u3099\u309a]")
 # Controls have no business in a mail, least of all ESC, which switches character sets in ISO-2022-JP.
-_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Unencodable(NamedTuple):
@@ -28,12 +28,14 @@ class Unencodable(NamedTuple):
 
 def compose_kana(text: str) -> str:
     """か + U+3099 → が."""
+    if "\u3099" not in text and "\u309a" not in text:
+        return text  # nearly always; looking for two characters is much cheaper than the pattern
     return _LOOSE_MARK.sub(lambda match: unicodedata.normalize("NFC", match.group()), text)
 
 
 def without_controls(text: str) -> str:
     """The text without control characters; tabs and line feeds stay."""
-    return text.translate(_CONTROLS)
+    return _CONTROL.sub("", text)
 
 
 def as_iso_2022_jp(text: str) -> bytes | None:

@@ -287,7 +287,13 @@ def _shorter(encoded: bytes) -> tuple[str, bytes]:
     others = len(encoded) - len(encoded.decode("ascii", "ignore"))
     if others * 6 < len(encoded) and b"\x1b" not in encoded:
         return "quoted-printable", _quoted_printable(encoded)
-    return "base64", base64.encodebytes(encoded.replace(b"\n", b"\r\n"))
+    return "base64", _base64_lines(encoded.replace(b"\n", b"\r\n"))
+
+
+def _base64_lines(raw: bytes) -> bytes:
+    """RFC 2045 6.8, in lines of 76 characters ending with LF. Several times as fast as base64.encodebytes."""
+    encoded = binascii.b2a_base64(raw, newline=False)
+    return b"".join([encoded[start : start + 76] + b"\n" for start in range(0, len(encoded), 76)])
 
 
 def _quoted_printable(encoded: bytes) -> bytes:
@@ -310,5 +316,4 @@ def _attachment(part: Mapping[str, str]) -> tuple[bytes, bytes]:
         + raw_field("Content-Disposition", "attachment;", *disposed)
         + raw_field("Content-Transfer-Encoding", "base64")
     )
-    content = base64.encodebytes(base64.b64decode(part["content"]))
-    return header, content.replace(b"\n", b"\r\n")
+    return header, _base64_lines(base64.b64decode(part["content"])).replace(b"\n", b"\r\n")

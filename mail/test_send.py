@@ -128,7 +128,7 @@ def send_test(
         )
         detail = {"addresses": addresses, "merge_data_of_lead": lead.pk if lead else None}
         audit.record("template.test_send", user=user, target=template, detail=detail, ip=ip)
-        transaction.on_commit(lambda: hint("mail.tasks.tick"))
+        transaction.on_commit(lambda: hint("mail.tasks.deliver_job"))
     return deliveries
 
 

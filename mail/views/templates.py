@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from leads.address import normalise_email
 from leads.models import Lead
 from mail import mail_kinds
 from mail.address_fields import AddressFieldError
@@ -132,7 +133,10 @@ def _preview_lead(request: HttpRequest) -> tuple[Lead | None, str]:
         if number.isascii() and number.isdigit() and len(number) < 18
         else None
     )
-    lead = lead or leads.filter(Q(email_norm=words.lower()) | Q(last_name=words) | Q(company=words)).first()
+    if lead is None and "@" in words:
+        lead = leads.filter(email_norm=normalise_email(words)).first()
+    elif lead is None:
+        lead = leads.filter(Q(last_name=words) | Q(company=words)).first()
     if lead is None:
         parts = words.replace("\u3000", " ").split(" ", 1)
         lead = leads.filter(last_name=parts[0], first_name=parts[-1]).first() if len(parts) == 2 else None
