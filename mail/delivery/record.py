@@ -6,9 +6,9 @@ happened, and repeating it answers that.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
@@ -19,6 +19,7 @@ from mail.models.delivery import DeliveryState
 from mail.smtp.replies import RETRIES_EXHAUSTED, SWITCH_OFF_AT_ONCE, clean_text
 
 logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 # A result in hand is worth waiting for a database that restarts: without it the mail ends as 結果不明.
 PATIENCE = 60.0
@@ -89,17 +90,27 @@ def record(results: Sequence[Result]) -> set[int]:
     """
     if not results:
         return set()
-    until = time.monotonic() + PATIENCE
     repeated = False
+
+    def act() -> set[int]:
+        nonlocal repeated
+        again, repeated = repeated, True
+        written = _write(results)
+        return written | _written_before(results, written) if again else written
+
+    return _patiently(act)
+
+
+def _patiently(act: Callable[[], Answer]) -> Answer:
+    """Calls it until the database answers, for up to PATIENCE; the last error is raised."""
+    until = time.monotonic() + PATIENCE
     while True:
         try:
-            written = _write(results)
-            return written | _written_before(results, written) if repeated else written
+            return act()
         except (OperationalError, InterfaceError) as error:
             if connection.in_atomic_block or time.monotonic() > until:
                 raise
-            logger.warning("the database went away while results were recorded, trying again: %s", error)
-            repeated = True
+            logger.warning("the database went away, trying again: %s", error)
             connection.close()
             time.sleep(0.5)
 
@@ -160,9 +171,13 @@ def _written_before(results: Sequence[Result], written: set[int]) -> set[int]:
 def take_back(delivery_ids: Sequence[int], token: int) -> None:
     """handing_over → queued, for rows whose dot was certainly not sent: the holder saw the intent's commit fail or
     never began. Only the holder may say this; the sweeper never does."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE mail_delivery d SET state = 'queued', lease_until = NULL, sent_at = NULL "
-            "WHERE d.id = ANY(%s) AND d.token = %s AND (d.state || '') IN ('claimed', 'handing_over')",
-            [list(delivery_ids), token],
-        )
+
+    def act() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE mail_delivery d SET state = 'queued', lease_until = NULL, sent_at = NULL "
+                "WHERE d.id = ANY(%s) AND d.token = %s AND (d.state || '') IN ('claimed', 'handing_over')",
+                [list(delivery_ids), token],
+            )
+
+    _patiently(act)
