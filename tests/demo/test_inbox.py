@@ -174,7 +174,7 @@ def test_scripts_of_a_mail_never_reach_a_page(pages, tmp_path):
 def test_html_stands_in_a_frame_with_an_empty_sandbox_and_its_own_policy(pages, tmp_path):
     mail_id = keep(tmp_path, hostile_mail())
     assert (
-        f'<iframe class="mail" sandbox="" src="/inbox/{mail_id}/html/"'
+        f'<iframe class="mail tall" sandbox="" src="/inbox/{mail_id}/html/"'
         in pages.get(f"/inbox/{mail_id}/").content.decode()
     )
     response = pages.get(f"/inbox/{mail_id}/html/")

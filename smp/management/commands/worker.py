@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--name", default="worker", help="tells workers of one host apart (default: worker)"
         )
-        parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+        parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["concurrency"] < 1:
