@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from leads.export import export_header, export_rows
 from leads.models import LeadColumn, SavedSearch
 from leads.search import describe_condition, describe_conditions, leads_matching, validate_condition
 from leads.search.editor import EMPTY_BLOCK, editor_for, raw_condition, to_search
@@ -147,37 +148,19 @@ def _save(request: HttpRequest, condition: dict, search: SavedSearch | None, act
     return redirect(f"{reverse('compound_search')}?search={saved.pk}&run=1")
 
 
-@needs_edit
-@require_GET
+@needs_view
+@require_POST
 def compound_search_export(request: HttpRequest) -> HttpResponse:
-    """CSV of every lead that matches, with all custom columns."""
+    """CSV of every lead that matches. A POST, because it is written to the audit log (SYS-2)."""
     condition, _run, _search = _given(request)
     try:
         clean = validate_condition(condition)
     except ValidationError as error:
         return _page(request, condition, None, error)
-    leads = leads_matching(clean, now=timezone.now()).order_by("id")
     columns = list(LeadColumn.objects.all())
     audit.record("lead.export", user=request.user, detail={"condition": clean}, ip=client_ip(request))
-    names = (
-        "id", "last_name", "first_name", "last_name_kana", "first_name_kana", "email", "company", "department", "job_title",
-        "postal_code", "prefecture", "address", "phone", "note", "kind", "registration", "dm_permission", "email_valid",
-        "email_failures", "unsubscribed_at", "created_at", "updated_at",
-    )  # fmt: skip
-    fields = {field.name: field for field in leads.model._meta.fields}
-    header = [_("Lead ID"), *(fields[name].verbose_name for name in names[1:]), *(column.label for column in columns)]
-
-    def cell(lead, name):
-        if name == "email_valid":
-            return _("Valid") if lead.email_valid else _("Invalid")
-        display = getattr(lead, f"get_{name}_display", None)
-        return display() if display else getattr(lead, name)
-
-    rows = (
-        [*(cell(lead, name) for name in names), *(lead.extra.get(column.key) for column in columns)]
-        for lead in leads.iterator(chunk_size=2000)
-    )
-    return csv_response(f"leads-{timezone.localtime():%Y%m%d-%H%M}.csv", header, rows)
+    name = f"leads-{timezone.localtime():%Y%m%d-%H%M}.csv"
+    return csv_response(name, export_header(columns), export_rows(leads_matching(clean, now=timezone.now()), columns))
 
 
 @needs_view

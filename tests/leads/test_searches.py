@@ -139,7 +139,7 @@ class TestPermissions:
             assert self.names(client, user) == {"みんなの", "健太の"}
             assert client.get(f"{reverse('compound_search')}?search={self.private.pk}").status_code == 404
             assert client.get(reverse("search_count", args=[self.private.pk])).status_code == 404
-            assert client.get(f"{reverse('compound_search_export')}?search={self.private.pk}").status_code in {403, 404}
+            assert client.post(f"{reverse('compound_search_export')}?search={self.private.pk}").status_code == 404
 
     def test_who_changes_and_deletes(self, client):
         client.force_login(self.kenta)
@@ -154,13 +154,14 @@ class TestPermissions:
         client.post(reverse("search_delete", args=[self.kentas.pk]))
         assert not SavedSearch.objects.filter(pk=self.kentas.pk).exists()
 
-    def test_viewers_look_but_do_not_keep_or_take(self, client):
+    def test_viewers_look_but_do_not_keep(self, client):
         client.force_login(self.yui)
         assert client.get(f"{reverse('compound_search')}?search={self.shared.pk}&run=1").status_code == 200
         assert post(client, "save", name="y").status_code == 403
         assert client.post(reverse("search_copy", args=[self.shared.pk])).status_code == 403
         assert client.get(reverse("search_delete", args=[self.shared.pk])).status_code == 403
-        assert client.get(f"{reverse('compound_search_export')}?search={self.shared.pk}").status_code == 403
+        assert client.post(f"{reverse('compound_search_export')}?search={self.shared.pk}").status_code == 200
+        assert AuditEntry.objects.get().action == "lead.export"
         assert SavedSearch.objects.count() == 3
 
 
@@ -180,7 +181,7 @@ def test_export_is_safe_and_complete(client, misaki):
     column = LeadColumn.objects.create(label="業種", type="text")
     make_lead(prefecture="東京都", company="=cmd()", phone="0312345678", extra={column.key: "製造"})
     make_lead("b@example.jp", prefecture="大阪府", company="出さない")
-    response = client.get(reverse("compound_search_export"), {"where": json.dumps(TOKYO)})
+    response = client.post(reverse("compound_search_export", query={"where": json.dumps(TOKYO)}))
     text = b"".join(response.streaming_content).decode("utf-8-sig")
     assert "'=cmd()" in text and "0312345678" in text and "製造" in text and "業種" in text
     assert "出さない" not in text

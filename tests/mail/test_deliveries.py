@@ -254,3 +254,24 @@ class TestLeadPanel:
             make_delivery(lead)
         context = why_panel(RequestFactory().get("/"), lead)
         assert (len(context["mails"]), context["more"]) == (20, True)
+
+    def test_on_the_lead_page(self, client):
+        """EXC-6: sentence, evidence and links stand on the page; as many queries for one mail as for three."""
+        client.force_login(make_user("misaki"))
+        lead = make_lead()
+
+        def page():
+            with CaptureQueriesContext(connection) as captured:
+                text = client.get(reverse("lead", args=[lead.pk])).content.decode()
+            return text, len(captured)
+
+        first = make_delivery(lead, job=make_job(), template=make_template("第1報"), reply="250 2.0.0 Ok", remote_host="mx1.example.co.jp")
+        page()
+        text, one = page()
+        for shown in ("第1報", "mx1.example.co.jp", "250 2.0.0 Ok", reverse("delivery", args=[first.pk]), reverse("job", args=[first.job_id])):
+            assert shown in text
+        for number in (2, 3):
+            make_delivery(lead, state="excluded", job=make_job(), template=make_template(f"第{number}報"))
+        text, three = page()
+        assert "第3報" in text
+        assert three == one
