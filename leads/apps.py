@@ -7,8 +7,8 @@ class LeadsConfig(AppConfig):
 
     def ready(self) -> None:
         from leads import audit_labels, finder, home_cards
-        from leads.models import LeadImport, SavedSearch
         from leads.audit_words import register_audit_words
+        from leads.models import LeadImport, SavedSearch
         from leads.search.items import register_lead_items
         from settings.audit import Target, register_action, register_detail, register_target
         from settings.system_settings import Setting, register_setting

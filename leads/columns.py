@@ -72,7 +72,7 @@ def clean_extra(columns: Mapping[str, LeadColumn], values: Mapping[str, Any]) ->
         except ValidationError as problem:
             problems[f"extra_{key}"] = problem
     if problems:
-        raise ValidationError(problems)  # type: ignore[arg-type]  # a dict of errors is allowed
+        raise ValidationError(problems)
     return cleaned
 
 
@@ -135,7 +135,7 @@ def save_column(
                 code="in_use",
             )
     if problems:
-        raise ValidationError(problems)  # type: ignore[arg-type]  # a dict of errors is allowed
+        raise ValidationError(problems)
     column.type = column.type or type
     column.label, column.choices, column.position = cleaned_label, cleaned_choices, position
     with transaction.atomic():

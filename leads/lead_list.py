@@ -36,7 +36,7 @@ class _Counted(Paginator):  # type: ignore[type-arg]
 
     def __init__(self, count: int, size: int) -> None:
         super().__init__([], size)
-        self.count = count  # type: ignore[misc]  # shadows the cached property
+        self.count = count  # shadows the cached property
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """OPT-1, OPT-2, OPT-10: consent and its evidence."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 
 from leads.consent import set_dm_permission, unsubscribe
 from leads.edit import change_lead, create_lead
@@ -91,3 +94,46 @@ def test_evidence_survives_changes(db):
         ("refused", "admin", "", None, NOW),
         ("granted", "form", "", "2001:db8::1", NOW),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_opt_outs_at_once_are_one():
+    """OPT-1: real connections, at the same moment: one record, one audit entry."""
+    lead = make_lead()
+    start = Barrier(4)
+
+    def opt_out(hour):
+        try:
+            start.wait(timeout=10)
+            return unsubscribe(Lead.objects.get(pk=lead.pk), evidence="one_click", now=NOW + timedelta(hours=hour))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(opt_out, range(4)))
+    assert sorted(results) == [False, False, False, True]
+    assert (ConsentRecord.objects.count(), AuditEntry.objects.count()) == (1, 1)
+    assert Lead.objects.get().unsubscribed_at == NOW + timedelta(hours=results.index(True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_opt_out_while_an_administrator_saves():
+    """OPT-1, OPT-2: whoever is first, the lead ends unsubscribed and not wanting mail."""
+    lead = make_lead(dm_permission="unwanted")
+    start = Barrier(2)
+
+    def run(write):
+        try:
+            start.wait(timeout=10)
+            write()
+        except ValidationError:
+            return "refused"
+        finally:
+            connection.close()
+        return "done"
+
+    own = lambda: unsubscribe(lead, evidence="opt_out_form", now=NOW)  # noqa: E731
+    admin = lambda: change_lead(lead, {"dm_permission": "wanted"}, way=Way.ADMIN_EDIT, now=NOW)  # noqa: E731
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, [own, admin]))[0] == "done"
+    assert Lead.objects.values_list("unsubscribed_at", "dm_permission").get() == (NOW, "unwanted")
