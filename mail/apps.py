@@ -25,7 +25,10 @@ class MailConfig(AppConfig):
         register_tab(Tab("mail", _("Mail"), 30))
         send, look = _("Send"), _("Look")
         wizard = ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done")
-        job = ("job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed", "job_content")
+        job = (
+            "job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed", "job_content",
+            "job_resend_unknown",
+        )  # fmt: skip
         register_page(
             Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard, position=10)
         )

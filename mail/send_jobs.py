@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from leads.models import DmPermission, Lead, SavedSearch
 from mail.hints import hint
 from mail.message import take_snapshot
-from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryState
+from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryEvent, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
 from mail.models.template import MailTemplate, Purpose
 from mail.recipients.plan import plan_of
@@ -425,6 +425,39 @@ def stop(job: SendJob, *, user: User | None, now: datetime, ip: str | None = Non
         audit.record("job.stop", user=user, target=job, detail={"not_sent": stopped}, ip=ip)
     count(job)
     return stopped
+
+
+def send_unknown_again(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> int:
+    """ERR-4: an administrator's decision to send every mail of this job whose outcome is unknown once more.
+
+    The recipient may get it twice. Returns how many. Their token is taken off, so that a late answer of the first
+    hand-over cannot be recorded as the second one's; opt-outs since then are still honoured at the intent (OPT-6).
+    """
+    with transaction.atomic():
+        _locked(
+            job, (JobState.SENDING, JobState.PAUSED, JobState.DONE), "wrong_state",
+            _("This mailing was ended; its mails cannot be sent again."),
+        )  # fmt: skip
+        unknown = list(
+            Delivery.objects.select_for_update()
+            .filter(job=job, state=DeliveryState.UNKNOWN)
+            .values_list("id", flat=True)
+        )
+        if not unknown:
+            raise Refused("nothing_unknown", _("No mail of this mailing has an unknown outcome."))
+        DeliveryEvent.objects.bulk_create(
+            [DeliveryEvent(delivery_id=delivery_id, at=now, what="queued", text=str(user or "")) for delivery_id in unknown],
+            batch_size=1000,
+        )
+        Delivery.objects.filter(id__in=unknown).update(
+            state=DeliveryState.QUEUED, token=None, lease_until=None, next_at=now, attempts=0, first_attempt_at=None
+        )
+        if job.state == JobState.DONE:
+            _change_state(job, (JobState.DONE,), JobState.SENDING, "", finished_at=None)
+        audit.record("job.resend_unknown", user=user, target=job, detail={"mails": len(unknown)}, ip=ip)
+        transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
+    count(job)
+    return len(unknown)
 
 
 def settle_stopped(*, now: datetime, job_id: int | None = None) -> int:

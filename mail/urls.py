@@ -22,6 +22,7 @@ urlpatterns = [
     path("jobs/<int:job_id>/delete/", jobs.job_delete, name="job_delete"),
     path("jobs/<int:job_id>/leads/", jobs.job_leads, name="job_leads"),
     path("jobs/<int:job_id>/matching/", jobs.job_matching, name="job_matching"),
+    path("jobs/<int:job_id>/resend-unknown/", jobs.job_resend_unknown, name="job_resend_unknown"),
     path("jobs/<int:job_id>/content/", jobs.job_content, name="job_content"),
     path("jobs/<int:job_id>/content/html/", jobs.job_html, name="job_html"),
     path("jobs/<int:job_id>/changed/", jobs.job_changed, name="job_changed"),

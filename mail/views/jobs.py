@@ -177,6 +177,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
             "left_out": sum(row["count"] for row in reasons),
             "may_pause": job.state == JobState.SENDING,
             "may_resume": job.state in {JobState.PAUSED, JobState.HALTED},
+            "may_resend": live["unknown"] and job.state in {JobState.SENDING, JobState.PAUSED, JobState.DONE},
             "may_stop": job.state not in FINISHED,
             "waiting": state in {JobState.RESERVED, JobState.PREPARING},
             "may_delete": deletable,
@@ -292,6 +293,20 @@ def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
         messages.error(request, why_not)
         return redirect("job", job.pk)
     return render(request, "mail/job_delete.html", {"job": job})
+
+
+@needs_edit
+@require_http_methods(["GET", "POST"])
+def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
+    """ERR-4: mails whose outcome is unknown are sent again only because somebody says so, on a page that says what it means."""
+    if request.method == "POST":
+        return _act(request, job_id, send_jobs.send_unknown_again, _("The mails with an unknown outcome are sent again."))
+    job = confirmed_job(job_id)
+    unknown = send_jobs.count(job).by_state.get(DeliveryState.UNKNOWN, 0)
+    if not unknown:
+        messages.error(request, _("No mail of this mailing has an unknown outcome."))
+        return redirect("job", job.pk)
+    return render(request, "mail/job_resend_unknown.html", {"job": job, "unknown": unknown})
 
 
 @needs_view

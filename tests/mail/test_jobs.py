@@ -370,6 +370,35 @@ def test_deletion_is_disabled_afterwards_with_the_reason(client, misaki):
     assert job.state == "reserved"
 
 
+def test_unknown_outcomes_are_sent_again_only_on_demand(client, misaki):
+    """ERR-4: one administrator decides for all of a job; nothing else of the job is touched."""
+    for n in range(3):
+        make_lead(f"{n}@example.jp")
+    job = running()
+    deliver(job, number=1)
+    deliver(job, state="unknown", token=77)
+    send_jobs.finish_if_empty(job.pk, now=timezone.now())
+    assert reverse("job_resend_unknown", args=[job.pk]) in client.get(reverse("job", args=[job.pk])).content.decode()
+    assert client.get(reverse("job_resend_unknown", args=[job.pk])).context["unknown"] == 2
+    assert Delivery.objects.filter(state="unknown").count() == 2
+    act(client, "job_resend_unknown", job)
+    assert job.state == "sending" and job.finished_at is None
+    assert sorted(Delivery.objects.values_list("state", "token")) == [("queued", None)] * 2 + [("sent", None)]
+    assert AuditEntry.objects.get(action="job.resend_unknown").detail == {"mails": 2}
+    act(client, "job_resend_unknown", job)
+    assert AuditEntry.objects.filter(action="job.resend_unknown").count() == 1
+
+
+def test_mails_of_a_stopped_job_are_not_sent_again(client, misaki):
+    """ERR-4, RSV-3"""
+    make_lead()
+    job = running()
+    deliver(job, state="unknown")
+    act(client, "job_stop", job)
+    act(client, "job_resend_unknown", job)
+    assert (job.state, Delivery.objects.get().state) == ("stopped", "unknown")
+
+
 def test_halted_job_says_why_and_what_to_do(client, misaki):
     make_lead()
     job = reserved(minutes=1)
@@ -423,7 +452,7 @@ def test_viewer_sees_but_changes_nothing(client, misaki):
     for page in ("job", "job_progress", "job_matching"):
         assert client.get(reverse(page, args=[job.pk])).status_code == 200
     assert client.get(reverse("jobs")).status_code == 200
-    for name in ("job_pause", "job_resume", "job_stop", "job_delete"):
+    for name in ("job_pause", "job_resume", "job_stop", "job_delete", "job_resend_unknown"):
         assert act(client, name, job).status_code == 403
     assert job.state == "sending"
     html = client.get(reverse("job", args=[job.pk])).content.decode()
