@@ -73,11 +73,16 @@ def delivery_page(wanted: dict[str, Any], *, before: int | None) -> DeliveryPage
     """One page and the bounded count, in three statements. TooMuchToRead instead of minutes of waiting."""
     found = deliveries_matching(wanted)
     page = found.filter(id__lt=before) if before else found
-    shown = page.select_related("lead", "template", "job").defer("merge_values", "reply", "template__html_body", "template__text_body")
+    shown = page.select_related("lead", "template", "job").defer(
+        "merge_values", "reply", "template__html_body", "template__text_body"
+    )
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(int(TIME_LIMIT.total_seconds() * 1000))])
+                cursor.execute(
+                    "SELECT set_config('statement_timeout', %s, true)",
+                    [str(int(TIME_LIMIT.total_seconds() * 1000))],
+                )
             rows = list(shown[: PAGE + 1])
             count = found.order_by()[: COUNT_LIMIT + 1].count()
     except OperationalError as error:

@@ -19,16 +19,32 @@ DATE = forms.DateInput(attrs={"type": "date"})
 
 class JobFilter(django_filters.FilterSet):
     q = django_filters.CharFilter(
-        label=_("ID, template, search condition"), method="by_text", max_length=200, widget=forms.TextInput(attrs={"type": "search"})
+        label=_("ID, template, search condition"),
+        method="by_text",
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search"}),
     )
     state = django_filters.ChoiceFilter(
-        label=_("Sending status"), choices=[choice for choice in JobState.choices if choice[0] != JobState.DRAFT], method="by_state", empty_label=_("All")
+        label=_("Sending status"),
+        choices=[choice for choice in JobState.choices if choice[0] != JobState.DRAFT],
+        method="by_state",
+        empty_label=_("All"),
     )
-    rule = django_filters.ChoiceFilter(label=_("How recipients are given"), choices=RecipientRule.choices, empty_label=_("All"))
-    template = django_filters.ModelChoiceFilter(label=_("Template"), queryset=MailTemplate.objects.order_by("name"), empty_label=_("All"))
-    created_by = django_filters.ModelChoiceFilter(label=_("Made by"), queryset=User.objects.order_by("name"), empty_label=_("All"))
-    since = django_filters.DateFilter(label=_("Registered from"), field_name="created_at", lookup_expr="date__gte", widget=DATE)
-    until = django_filters.DateFilter(label=_("Registered until"), field_name="created_at", lookup_expr="date__lte", widget=DATE)
+    rule = django_filters.ChoiceFilter(
+        label=_("How recipients are given"), choices=RecipientRule.choices, empty_label=_("All")
+    )
+    template = django_filters.ModelChoiceFilter(
+        label=_("Template"), queryset=MailTemplate.objects.order_by("name"), empty_label=_("All")
+    )
+    created_by = django_filters.ModelChoiceFilter(
+        label=_("Made by"), queryset=User.objects.order_by("name"), empty_label=_("All")
+    )
+    since = django_filters.DateFilter(
+        label=_("Registered from"), field_name="created_at", lookup_expr="date__gte", widget=DATE
+    )
+    until = django_filters.DateFilter(
+        label=_("Registered until"), field_name="created_at", lookup_expr="date__lte", widget=DATE
+    )
 
     class Meta:
         model = SendJob

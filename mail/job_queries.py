@@ -18,7 +18,13 @@ MAX_ID = 2**63 - 1
 
 def listed_jobs() -> QuerySet[SendJob]:
     """「ウィザード利用履歴」: every confirmed run; `tick_count` is the length of a by-user job's list (TGT-8)."""
-    ticks = SendJobLead.objects.filter(job=OuterRef("pk")).order_by().values("job").annotate(n=Count("pk")).values("n")
+    ticks = (
+        SendJobLead.objects.filter(job=OuterRef("pk"))
+        .order_by()
+        .values("job")
+        .annotate(n=Count("pk"))
+        .values("n")
+    )
     return (
         SendJob.objects.exclude(state=JobState.DRAFT)
         .select_related("template", "created_by")
@@ -29,9 +35,15 @@ def listed_jobs() -> QuerySet[SendJob]:
 def sent_numbers(jobs: Iterable[SendJob]) -> dict[int, int]:
     """TGT-9: the real number sent, per job id. Finished jobs as counted at their end, the others now; one query."""
     jobs = list(jobs)
-    stored = {job.pk: job.counts["state"].get(DeliveryState.SENT, 0) for job in jobs if job.state in FINISHED and "state" in job.counts}
+    stored = {
+        job.pk: job.counts["state"].get(DeliveryState.SENT, 0)
+        for job in jobs
+        if job.state in FINISHED and "state" in job.counts
+    }
     live = (
-        Delivery.objects.filter(job_id__in=[job.pk for job in jobs if job.pk not in stored], state=DeliveryState.SENT)
+        Delivery.objects.filter(
+            job_id__in=[job.pk for job in jobs if job.pk not in stored], state=DeliveryState.SENT
+        )
         .order_by()
         .values_list("job_id")
         .annotate(n=Count("pk"))
@@ -52,7 +64,12 @@ def progress_of(job: SendJob, counts: JobCounts, *, now: datetime) -> Progress:
     """The estimate goes by the average since the start; none before a hundredth is done, or when nothing runs."""
     done = counts.addressed - counts.open
     left = None
-    if job.state == JobState.SENDING and job.started_at and counts.open and done >= max(1, counts.addressed // 100):
+    if (
+        job.state == JobState.SENDING
+        and job.started_at
+        and counts.open
+        and done >= max(1, counts.addressed // 100)
+    ):
         left = (now - job.started_at) * (counts.open / done)
     return Progress(total=counts.addressed, done=done, left=left)
 
@@ -65,7 +82,9 @@ class Retries:
 
 def retries_of(job: SendJob) -> Retries:
     """How many mails wait for another try, and when the next one is due (ERR-3)."""
-    found = Delivery.objects.filter(job=job, state=DeliveryState.DEFERRED).aggregate(n=Count("pk"), at=Min("next_at"))
+    found = Delivery.objects.filter(job=job, state=DeliveryState.DEFERRED).aggregate(
+        n=Count("pk"), at=Min("next_at")
+    )
     return Retries(found["n"], found["at"])
 
 
@@ -73,12 +92,22 @@ def changed_permissions(job: SendJob) -> QuerySet[Delivery]:
     """TGT-2, TGT-4: leads of a by-user job whose DM許可 is another one now than when it was decided."""
     if job.rule != RecipientRule.BY_USER:
         return Delivery.objects.none()
-    return Delivery.objects.filter(job=job).exclude(lead__dm_permission=F("dm_permission")).select_related("lead").order_by("lead_id")
+    return (
+        Delivery.objects.filter(job=job)
+        .exclude(lead__dm_permission=F("dm_permission"))
+        .select_related("lead")
+        .order_by("lead_id")
+    )
 
 
 def template_changed(job: SendJob) -> bool:
     """RSV-1: the template was saved after the reservation, and the job has not started: it will go out as it is now."""
-    return bool(job.state in WAITING and job.template and job.reserved_at and job.template.updated_at > job.reserved_at)
+    return bool(
+        job.state in WAITING
+        and job.template
+        and job.reserved_at
+        and job.template.updated_at > job.reserved_at
+    )
 
 
 def leads_named(text: str, *, limit: int = 10) -> list[Lead]:
@@ -87,14 +116,22 @@ def leads_named(text: str, *, limit: int = 10) -> list[Lead]:
     if text.isascii() and text.isdigit():
         return list(Lead.objects.filter(pk=int(text))) if int(text) <= MAX_ID else []
     norm = normalise_email(text)
-    return list(Lead.objects.filter(email_norm=norm).order_by("-pk")[:limit]) if norm and "\0" not in norm else []
+    return (
+        list(Lead.objects.filter(email_norm=norm).order_by("-pk")[:limit])
+        if norm and "\0" not in norm
+        else []
+    )
 
 
 def text_filter(words: str) -> Q:
     """The history's search by text: id, template, subject, search condition."""
     found = Q()
     for word in words.split()[:5]:
-        one = Q(template__name__icontains=word) | Q(template__subject__icontains=word) | Q(search_name__icontains=word)
+        one = (
+            Q(template__name__icontains=word)
+            | Q(template__subject__icontains=word)
+            | Q(search_name__icontains=word)
+        )
         if word.isascii() and word.isdigit() and int(word) <= MAX_ID:
             one |= Q(pk=int(word))
         found &= one

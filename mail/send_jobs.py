@@ -446,11 +446,19 @@ def send_unknown_again(job: SendJob, *, user: User | None, now: datetime, ip: st
         if not unknown:
             raise Refused("nothing_unknown", _("No mail of this mailing has an unknown outcome."))
         DeliveryEvent.objects.bulk_create(
-            [DeliveryEvent(delivery_id=delivery_id, at=now, what="queued", text=str(user or "")) for delivery_id in unknown],
+            [
+                DeliveryEvent(delivery_id=delivery_id, at=now, what="queued", text=str(user or ""))
+                for delivery_id in unknown
+            ],
             batch_size=1000,
         )
         Delivery.objects.filter(id__in=unknown).update(
-            state=DeliveryState.QUEUED, token=None, lease_until=None, next_at=now, attempts=0, first_attempt_at=None
+            state=DeliveryState.QUEUED,
+            token=None,
+            lease_until=None,
+            next_at=now,
+            attempts=0,
+            first_attempt_at=None,
         )
         if job.state == JobState.DONE:
             _change_state(job, (JobState.DONE,), JobState.SENDING, "", finished_at=None)

@@ -52,9 +52,15 @@ class WizardForm(forms.Form):
     """`job` is the draft being changed (None on the entry page); `ticked` how many leads are ticked so far."""
 
     token = forms.UUIDField(required=False, widget=forms.HiddenInput)
-    rule = forms.ChoiceField(label=gettext_lazy("How recipients are given"), choices=RecipientRule.choices, widget=forms.RadioSelect)
+    rule = forms.ChoiceField(
+        label=gettext_lazy("How recipients are given"),
+        choices=RecipientRule.choices,
+        widget=forms.RadioSelect,
+    )
     search = forms.ModelChoiceField(
-        label=gettext_lazy("Search condition of the recipients"), queryset=SavedSearch.objects.none(), required=False
+        label=gettext_lazy("Search condition of the recipients"),
+        queryset=SavedSearch.objects.none(),
+        required=False,
     )
     template = forms.ModelChoiceField(
         label=gettext_lazy("Template"),
@@ -72,7 +78,9 @@ class WizardForm(forms.Form):
         choices=[("no", gettext_lazy("Leave them out")), ("yes", gettext_lazy("Send to them too"))],
         coerce=lambda value: value == "yes",
         widget=forms.RadioSelect,
-        help_text=gettext_lazy("With “Leave them out”, leads who already received this template in any way are left out."),
+        help_text=gettext_lazy(
+            "With “Leave them out”, leads who already received this template in any way are left out."
+        ),
     )
     timing = forms.ChoiceField(
         label=gettext_lazy("When to send"),
@@ -80,19 +88,33 @@ class WizardForm(forms.Form):
         widget=TimingChoice,
     )
     date = forms.DateField(
-        label=gettext_lazy("Date"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        label=gettext_lazy("Date"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     time = forms.TimeField(
-        label=gettext_lazy("Time (Japan)"), required=False, widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+        label=gettext_lazy("Time (Japan)"),
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
     )
 
-    def __init__(self, *args: Any, user: User, now: datetime.datetime, job: SendJob | None = None, ticked: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        user: User,
+        now: datetime.datetime,
+        job: SendJob | None = None,
+        ticked: int = 0,
+        **kwargs: Any,
+    ) -> None:
         kwargs["initial"] = {**self.initial_of(job), **kwargs.get("initial", {})}
         super().__init__(*args, **kwargs)
         self.now, self.ticked = now, ticked
         searches = usable_searches(user)
         if job and job.search_id:
-            searches = SavedSearch.objects.filter(Q(pk=job.search_id) | Q(pk__in=searches.values("pk"))).order_by("name")
+            searches = SavedSearch.objects.filter(
+                Q(pk=job.search_id) | Q(pk__in=searches.values("pk"))
+            ).order_by("name")
         self.fields["search"].queryset = searches
         self.fields["search"].empty_label = _("Choose a search condition")
         self.fields["template"].queryset = MailTemplate.objects.filter(archived_at=None)

@@ -36,8 +36,12 @@ class DeliveryFilterForm(forms.Form):
     address = forms.CharField(label=gettext_lazy("To (part of the address)"), required=False, max_length=320)
     title = forms.CharField(label=gettext_lazy("Title (part)"), required=False, max_length=300)
     state = forms.ChoiceField(label=gettext_lazy("Result"), required=False)
-    first_day = forms.DateField(label=gettext_lazy("From (day)"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    last_day = forms.DateField(label=gettext_lazy("Until (day)"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    first_day = forms.DateField(
+        label=gettext_lazy("From (day)"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+    last_day = forms.DateField(
+        label=gettext_lazy("Until (day)"), required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
     reason = forms.ChoiceField(label=gettext_lazy("Reason"), required=False)
     code = forms.IntegerField(label=gettext_lazy("Code"), required=False, min_value=0, max_value=99999)
     kind = forms.ChoiceField(label=gettext_lazy("Sent as"), required=False)
@@ -49,13 +53,25 @@ class DeliveryFilterForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         everything = ("", _("All"))
-        details = [(state.value, state.label) for state in DeliveryState if state.value not in ResultGroup.values]
-        self.fields["state"].choices = [everything, *ResultGroup.choices, (ADDRESSED, _("Addressed")), (_("In detail"), details)]
+        details = [
+            (state.value, state.label) for state in DeliveryState if state.value not in ResultGroup.values
+        ]
+        self.fields["state"].choices = [
+            everything,
+            *ResultGroup.choices,
+            (ADDRESSED, _("Addressed")),
+            (_("In detail"), details),
+        ]
         self.fields["reason"].choices = [everything, *Reason.choices]
         self.fields["kind"].choices = [everything, *DeliveryKind.choices]
         chosen = self.data.get("template", "")
         choices = template_choices()
-        if chosen.isascii() and chosen.isdecimal() and len(chosen) < 19 and chosen not in {key for key, _label in choices}:
+        if (
+            chosen.isascii()
+            and chosen.isdecimal()
+            and len(chosen) < 19
+            and chosen not in {key for key, _label in choices}
+        ):
             choices += list(template_labels([chosen]).items())
         self.fields["template"].choices = [everything, *choices]
 
@@ -87,7 +103,10 @@ def deliveries(request: HttpRequest) -> HttpResponse:
 
 
 def _delivery(delivery_id: int) -> Delivery:
-    return get_object_or_404(Delivery.objects.select_related("lead", "template", "job", "snapshot"), pk=min(delivery_id, BIGGEST_ID))
+    return get_object_or_404(
+        Delivery.objects.select_related("lead", "template", "job", "snapshot"),
+        pk=min(delivery_id, BIGGEST_ID),
+    )
 
 
 @needs_view
@@ -107,9 +126,15 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "explanation": explain_delivery(one),
         "code_text": describe_code(one.code),
         "events": [(event, _event_label(event.what)) for event in one.events.all()],
-        "dm_label": DmPermission(one.dm_permission).label if one.dm_permission in DmPermission.values else one.dm_permission,
-        "registration_label": Registration(one.registration).label if one.registration in Registration.values else one.registration,
-        "attachments": [part.get("file_name", "") for part in content.get("attachments", []) if isinstance(part, dict)],
+        "dm_label": DmPermission(one.dm_permission).label
+        if one.dm_permission in DmPermission.values
+        else one.dm_permission,
+        "registration_label": Registration(one.registration).label
+        if one.registration in Registration.values
+        else one.registration,
+        "attachments": [
+            part.get("file_name", "") for part in content.get("attachments", []) if isinstance(part, dict)
+        ],
     }
     return render(request, "mail/delivery.html", context)
 
@@ -149,6 +174,8 @@ def delivery_source(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """The bytes as handed over, as a download."""
     mail = _sent_or_404(delivery_id)
     response = HttpResponse(mail.data, content_type="message/rfc822")
-    response["Content-Disposition"] = f'attachment; filename="mail-{delivery_id}-{timezone.localtime():%Y%m%d}.eml"'
+    response["Content-Disposition"] = (
+        f'attachment; filename="mail-{delivery_id}-{timezone.localtime():%Y%m%d}.eml"'
+    )
     response["Cache-Control"] = "no-store"
     return response

@@ -80,7 +80,9 @@ def _filtered(request: HttpRequest) -> tuple[JobFilter, Any]:
 def jobs(request: HttpRequest) -> HttpResponse:
     found, queryset = _filtered(request)
     page = Paginator(queryset, PAGE).get_page(request.GET.get("page"))
-    return render(request, "mail/jobs.html", {"filter": found, "page": page, "rows": _rows(list(page.object_list))})
+    return render(
+        request, "mail/jobs.html", {"filter": found, "page": page, "rows": _rows(list(page.object_list))}
+    )
 
 
 @needs_view
@@ -93,7 +95,9 @@ def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
         _("Also send to people who already received it"), _("Reserved for"), _("Sending started at"), _("Sending status"),
         _("Number sent"), _("Made by"),
     ]  # fmt: skip
-    audit.record("job.export", user=request.user, detail={"filter": dict(request.GET.lists())}, ip=client_ip(request))
+    audit.record(
+        "job.export", user=request.user, detail={"filter": dict(request.GET.lists())}, ip=client_ip(request)
+    )
 
     def lines() -> Iterator[list[Any]]:
         paginator = Paginator(queryset, 500)
@@ -146,7 +150,12 @@ def _reason_rows(job: SendJob, counts: Any) -> list[dict[str, Any]]:
     decided = _("at the reservation") if job.rule == RecipientRule.BY_USER else _("at the start")
     order = {reason: index for index, reason in enumerate(Reason)}
     return [
-        {"label": Reason(reason).label, "count": number, "reason": reason, "when": decided if reason in DECIDED_AT_START else _("afterwards")}
+        {
+            "label": Reason(reason).label,
+            "count": number,
+            "reason": reason,
+            "when": decided if reason in DECIDED_AT_START else _("afterwards"),
+        }
         for reason, number in sorted(counts.by_reason.items(), key=lambda item: order[Reason(item[0])])
     ]
 
@@ -168,7 +177,9 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
         live
         | {
             "by_user": by_user,
-            "condition": describe_condition(job.condition) if job.condition is not None and not by_user else "",
+            "condition": describe_condition(job.condition)
+            if job.condition is not None and not by_user
+            else "",
             "permissions": permission_labels(job),
             "tick_count": job.ticked.count() if by_user else 0,
             "changed": changed_permissions(job).count() if by_user and state not in FINISHED else 0,
@@ -183,7 +194,11 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
             "may_delete": deletable,
             "why_not_deletable": why_not,
             "asked": asked,
-            "answers": [{"lead": lead, "explanation": explain(job, lead, now=now)} for lead in leads_named(asked)] if asked else [],
+            "answers": [
+                {"lead": lead, "explanation": explain(job, lead, now=now)} for lead in leads_named(asked)
+            ]
+            if asked
+            else [],
         },
     )
 
@@ -273,7 +288,9 @@ def job_resume(request: HttpRequest, job_id: int) -> HttpResponse:
 def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
     """「緊急停止」 (RSV-3): a page of its own, so that nobody stops a mailing by a slip."""
     if request.method == "POST":
-        return _act(request, job_id, send_jobs.stop, _("Stopped. What was not handed over yet will not be sent."))
+        return _act(
+            request, job_id, send_jobs.stop, _("Stopped. What was not handed over yet will not be sent.")
+        )
     job = confirmed_job(job_id)
     if job.state in FINISHED:
         messages.error(request, _("This mailing is over; there is nothing left to stop."))
@@ -286,7 +303,12 @@ def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
 def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
     """「削除」 of a reservation, up to thirty minutes before its time (RSV-2)."""
     if request.method == "POST":
-        return _act(request, job_id, send_jobs.delete_reservation, _("The reservation was deleted. Nothing will be sent."))
+        return _act(
+            request,
+            job_id,
+            send_jobs.delete_reservation,
+            _("The reservation was deleted. Nothing will be sent."),
+        )
     job = confirmed_job(job_id)
     deletable, why_not = send_jobs.may_delete(job, timezone.now())
     if not deletable:
@@ -300,7 +322,12 @@ def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
 def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
     """ERR-4: mails whose outcome is unknown are sent again only because somebody says so, on a page that says what it means."""
     if request.method == "POST":
-        return _act(request, job_id, send_jobs.send_unknown_again, _("The mails with an unknown outcome are sent again."))
+        return _act(
+            request,
+            job_id,
+            send_jobs.send_unknown_again,
+            _("The mails with an unknown outcome are sent again."),
+        )
     job = confirmed_job(job_id)
     unknown = send_jobs.count(job).by_state.get(DeliveryState.UNKNOWN, 0)
     if not unknown:
@@ -317,7 +344,13 @@ def job_leads(request: HttpRequest, job_id: int) -> HttpResponse:
     if job.rule != RecipientRule.BY_USER:
         return redirect("job", job.pk)
     leads = Lead.objects.filter(pk__in=job.ticked.values("lead_id")).order_by("-pk")
-    return _lead_list(request, job, leads, _("The leads of this mailing"), _("Ticked in the wizard; fixed since the reservation."))
+    return _lead_list(
+        request,
+        job,
+        leads,
+        _("The leads of this mailing"),
+        _("Ticked in the wizard; fixed since the reservation."),
+    )
 
 
 @needs_view
@@ -351,7 +384,12 @@ def job_changed(request: HttpRequest, job_id: int) -> HttpResponse:
     page = Paginator(changed_permissions(job), LEADS).get_page(request.GET.get("page"))
     labels = dict(DmPermission.choices)
     rows = [
-        {"delivery": delivery, "lead": delivery.lead, "then": labels.get(delivery.dm_permission, ""), "now": delivery.lead.get_dm_permission_display()}
+        {
+            "delivery": delivery,
+            "lead": delivery.lead,
+            "then": labels.get(delivery.dm_permission, ""),
+            "now": delivery.lead.get_dm_permission_display(),
+        }
         for delivery in page.object_list
     ]
     return render(request, "mail/job_changed.html", {"job": job, "page": page, "rows": rows})

@@ -38,18 +38,34 @@ def drafts_of(request: HttpRequest) -> QuerySet[SendJob]:
 def wizard_run(request: HttpRequest, job_id: int) -> SendJob:
     """The run behind a wizard page: a draft this user may open, or a confirmed job. 404 for anything else."""
     job = SendJob.objects.select_related("template", "search", "created_by").filter(pk=job_id).first()
-    if job is None or (job.state == JobState.DRAFT and not (request.user.may_administer or job.created_by_id == request.user.pk)):
+    if job is None or (
+        job.state == JobState.DRAFT
+        and not (request.user.may_administer or job.created_by_id == request.user.pk)
+    ):
         raise Http404
     return job
 
 
 def steps(job: SendJob | None, here: str) -> list[dict[str, Any]]:
     """The numbered steps above every page: what is done, where we are, what comes."""
-    labels = {"condition": _("Condition and template"), "leads": _("Check the people"), "confirm": _("Confirm"), "done": _("Done")}
-    shown = [step for step in STEPS if step != "leads" or here == "leads" or (job and job.rule == RecipientRule.BY_USER)]
+    labels = {
+        "condition": _("Condition and template"),
+        "leads": _("Check the people"),
+        "confirm": _("Confirm"),
+        "done": _("Done"),
+    }
+    shown = [
+        step
+        for step in STEPS
+        if step != "leads" or here == "leads" or (job and job.rule == RecipientRule.BY_USER)
+    ]
     at = shown.index(here)
     return [
-        {"number": index + 1, "label": labels[step], "state": "done" if index < at else "now" if index == at else "later"}
+        {
+            "number": index + 1,
+            "label": labels[step],
+            "state": "done" if index < at else "now" if index == at else "later",
+        }
         for index, step in enumerate(shown)
     ]
 
@@ -78,9 +94,16 @@ def wizard(request: HttpRequest) -> HttpResponse:
             return _next_page(_change(job, form))
     else:
         form = WizardForm(user=request.user, now=now, initial=_prefill(request))
-    drafts = drafts_of(request).select_related("template", "created_by").annotate(tick_count=Count("ticked")).order_by("-pk")[:50]
+    drafts = (
+        drafts_of(request)
+        .select_related("template", "created_by")
+        .annotate(tick_count=Count("ticked"))
+        .order_by("-pk")[:50]
+    )
     return render(
-        request, "mail/wizard_condition.html", {"form": form, "steps": steps(None, "condition"), "drafts": drafts, "job": None}
+        request,
+        "mail/wizard_condition.html",
+        {"form": form, "steps": steps(None, "condition"), "drafts": drafts, "job": None},
     )
 
 
@@ -107,7 +130,11 @@ def _change(job: SendJob, form: WizardForm) -> SendJob:
 @require_POST
 def wizard_from_leads(request: HttpRequest) -> HttpResponse:
     """From a list of leads: the ticked ones become a by-user run (TGT-5)."""
-    ids = {int(text) for text in request.POST.getlist("lead") if text.isascii() and text.isdigit() and len(text) < 19}
+    ids = {
+        int(text)
+        for text in request.POST.getlist("lead")
+        if text.isascii() and text.isdigit() and len(text) < 19
+    }
     if not ids:
         messages.error(request, _("Tick at least one lead."))
         return redirect("leads")
@@ -126,7 +153,9 @@ def wizard_templates(request: HttpRequest) -> HttpResponse:
     for word in request.GET.get("words", "").replace("\0", "").split()[:5]:
         found = found.filter(Q(name__icontains=word) | Q(subject__icontains=word))
     return render(
-        request, "mail/wizard_templates.html", {"templates": found.only("pk", "name")[:500], "chosen": request.GET.get("template", "")}
+        request,
+        "mail/wizard_templates.html",
+        {"templates": found.only("pk", "name")[:500], "chosen": request.GET.get("template", "")},
     )
 
 
@@ -145,7 +174,9 @@ def wizard_condition(request: HttpRequest, job_id: int) -> HttpResponse:
             messages.error(request, refused.message)
             return redirect("wizard_done", job.pk)
     return render(
-        request, "mail/wizard_condition.html", {"form": form, "job": job, "steps": steps(job, "condition"), "ticked": ticked}
+        request,
+        "mail/wizard_condition.html",
+        {"form": form, "job": job, "steps": steps(job, "condition"), "ticked": ticked},
     )
 
 
@@ -157,7 +188,10 @@ def _leads_to_tick(request: HttpRequest, job: SendJob, show: str) -> QuerySet[Le
         found = leads_matching(job.condition, now=timezone.now())
     for word in request.GET.get("q", "").replace("\0", "").split()[:5]:
         found = found.filter(
-            Q(last_name__icontains=word) | Q(first_name__icontains=word) | Q(email__icontains=word) | Q(company__icontains=word)
+            Q(last_name__icontains=word)
+            | Q(first_name__icontains=word)
+            | Q(email__icontains=word)
+            | Q(company__icontains=word)
         )
     return found.order_by("-pk")
 
@@ -189,7 +223,11 @@ def wizard_leads(request: HttpRequest, job_id: int) -> HttpResponse:
                 return redirect(f"{request.path}?{_list_query(request, go)}")
     if request.htmx and request.method == "POST":
         count = len(ticked) if error else job.ticked.count()
-        return render(request, "mail/wizard_ticked.html", {"count": count, "limit": send_jobs.BY_USER_LIMIT, "error": error})
+        return render(
+            request,
+            "mail/wizard_ticked.html",
+            {"count": count, "limit": send_jobs.BY_USER_LIMIT, "error": error},
+        )
     # By search no single lead can be picked (TGT-7): the page then only offers to change the rule.
     show = "ticked" if request.GET.get("show") == "ticked" or job.condition is None else "matching"
     try:
@@ -212,7 +250,11 @@ def _posted_ticks(request: HttpRequest, ticked: set[int]) -> set[int]:
     """The ticks after this page: of the leads it showed, those that came back ticked; all others as they were."""
 
     def ids(name: str) -> set[int]:
-        return {int(text) for text in request.POST.getlist(name) if text.isascii() and text.isdigit() and len(text) < 19}
+        return {
+            int(text)
+            for text in request.POST.getlist(name)
+            if text.isascii() and text.isdigit() and len(text) < 19
+        }
 
     go = request.POST.get("go", "")
     if go == "clear":
@@ -296,7 +338,12 @@ def _funnel(counts: Any) -> list[dict[str, Any]]:
     """The reasons in EXC-1's order with their width in thousandths of everyone in scope."""
     whole = counts.in_scope or 1
     return [
-        {"reason": reason.value, "label": reason.label, "count": number, "width": max(4, 1000 * number // whole)}
+        {
+            "reason": reason.value,
+            "label": reason.label,
+            "count": number,
+            "width": max(4, 1000 * number // whole),
+        }
         for reason in DECIDED_AT_START
         if (number := counts.by_reason.get(reason))
     ]
@@ -331,7 +378,12 @@ def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
         return redirect(f"{request.path}?who={who}")
     leads = Lead.objects.in_bulk([row.lead_id for row in found.rows])
     rows = [
-        {"lead": leads[row.lead_id], "reason": Reason(row.reason).label if row.reason else "", "decided": row.reason, "related": row.related_id}
+        {
+            "lead": leads[row.lead_id],
+            "reason": Reason(row.reason).label if row.reason else "",
+            "decided": row.reason,
+            "related": row.related_id,
+        }
         for row in found.rows
         if row.lead_id in leads
     ]

@@ -378,7 +378,10 @@ def test_unknown_outcomes_are_sent_again_only_on_demand(client, misaki):
     deliver(job, number=1)
     deliver(job, state="unknown", token=77)
     send_jobs.finish_if_empty(job.pk, now=timezone.now())
-    assert reverse("job_resend_unknown", args=[job.pk]) in client.get(reverse("job", args=[job.pk])).content.decode()
+    assert (
+        reverse("job_resend_unknown", args=[job.pk])
+        in client.get(reverse("job", args=[job.pk])).content.decode()
+    )
     assert client.get(reverse("job_resend_unknown", args=[job.pk])).context["unknown"] == 2
     assert Delivery.objects.filter(state="unknown").count() == 2
     act(client, "job_resend_unknown", job)
