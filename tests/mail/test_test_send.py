@@ -1,12 +1,15 @@
 """TEST-1..4, TEST-6: test mails."""
 
 from datetime import timedelta
+from email import message_from_string, policy
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from leads.models import Lead
+from mail.delivery.engine import deliver
+from mail.links import NOBODY, opt_out_url
 from mail.message import Skeleton
 from mail.models import Delivery, MailTemplate, SendJobLead
 from mail.test_send import TestRefused, register_test_lead_filter, send_test, split_test_addresses, test_lead
@@ -174,3 +177,19 @@ def test_a_template_that_cannot_be_merged_is_refused_on_the_screen(client, misak
     )
     assert "2行目" in response.context["form"].non_field_errors()[0]
     assert Delivery.objects.count() == 0
+
+
+def test_a_test_mail_arrives(client, misaki, sink):
+    """TEST-1, TEST-6: through the same engine as every other mail, to the address typed and to nobody else."""
+    fit(1, last_name="佐々木")
+    template = make_template(cc="boss@b.example.jp", text_body="{{ 姓 }}様 {{ 配信停止URL }}")
+    client.post(reverse("template_test_send", args=[template.pk]), {"addresses": "misaki@example.jp"})
+    deliver(None, until=timezone.now() + timedelta(seconds=30))
+    (mail,) = sink.mails
+    assert mail["recipients"] == ["misaki@example.jp"]
+    message = message_from_string(mail["data"], policy=policy.default)
+    assert message["subject"] == "【テスト】佐々木様へ 製造業DXセミナーのご案内"
+    assert opt_out_url(NOBODY) in message.get_content()
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.code, delivery.subject) == ("sent", 40000, message["subject"])
+    assert "佐々木様" in client.get(reverse("delivery", args=[delivery.pk])).content.decode()
