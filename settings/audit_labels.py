@@ -9,7 +9,16 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from settings.audit import ACTIONS, DETAIL_CHOICES, DETAILS, TARGETS, Target, register_action, register_detail, register_target
+from settings.audit import (
+    ACTIONS,
+    DETAIL_CHOICES,
+    DETAILS,
+    TARGETS,
+    Target,
+    register_action,
+    register_detail,
+    register_target,
+)
 from settings.models import AuditEntry, SystemSetting, User
 from settings.system_settings import SETTINGS, show_value
 

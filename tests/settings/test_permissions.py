@@ -8,8 +8,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from settings.models import Role
 from tests.factories import make_user
 
-PUBLIC = {"login", "logout", "set_language", "opt_out", "one_click", "opt_out_done"}
-PUBLIC_DEMO = {"inbox", "inbox_message", "inbox_html", "inbox_part", "inbox_raw"}
+PUBLIC = {"login", "logout", "set_language", "health", "opt_out", "one_click"}
+PUBLIC_DEMO = {"inbox", "inbox_mail", "inbox_mail_html", "inbox_mail_source", "inbox_one_click"}
 LEVELS = {"may_view", "may_edit", "may_administer", "public"}
 
 
