@@ -42,7 +42,6 @@ ALIASES: dict[str, set[str]] = {}  # URL name → further names of the page
 SYNONYMS: list[tuple[str, str]] = []
 
 _TO_HIRAGANA = {code: code - 0x60 for code in range(ord("ァ"), ord("ヶ") + 1)}
-_TO_KATAKANA = {code: code + 0x60 for code in range(ord("ぁ"), ord("ゖ") + 1)}
 
 
 def register_finder(finder: Finder) -> None:
@@ -64,12 +63,6 @@ def normalise(text: str) -> str:
     no spaces, dots or brackets."""
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_TO_HIRAGANA)
     return re.sub(r"[\sー・()「」\[\].,、。/_-]", "", folded)
-
-
-def kana_spellings(text: str) -> set[str]:
-    """The text as typed, in hiragana and in katakana: for tables that hold either."""
-    plain = unicodedata.normalize("NFKC", text)
-    return {text, plain, plain.translate(_TO_HIRAGANA), plain.translate(_TO_KATAKANA)}
 
 
 def clean_question(text: str) -> str:
