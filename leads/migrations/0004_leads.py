@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='lead',
             name='search_text',
-            field=models.GeneratedField(db_persist=True, expression=models.Func(models.Func('last_name', 'first_name', arg_joiner=' || ', template='%(expressions)s'), models.Func('last_name_kana', 'first_name_kana', arg_joiner=' || ', template='%(expressions)s'), models.F('email'), models.F('company'), arg_joiner=" || ' ' || ", output_field=models.TextField(), template="translate(normalize(%(expressions)s, NFKC), 'ABCDEFGHIJKLMNOPQRSTUVWXYZァアィイゥウェエォオカガキギクグケゲコゴサザシジスズセゼソゾタダチヂッツヅテデトドナニヌネノハバパヒビピフブプヘベペホボポマミムメモャヤュユョヨラリルレロヮワヰヱヲンヴヵヶ髙﨑嵜齋齊斉邊邉澤濱濵廣嶋嶌𠮷眞國櫻德瀨槇', 'abcdefghijklmnopqrstuvwxyzぁあぃいぅうぇえぉおかがきぎくぐけげこごさざしじすずせぜそぞただちぢっつづてでとどなにぬねのはばぱひびぴふぶぷへべぺほぼぽまみむめもゃやゅゆょよらりるれろゎわゐゑをんゔゕゖ高崎崎斎斎斎辺辺沢浜浜広島島吉真国桜徳瀬槙')"), output_field=models.TextField(db_collation='C')),
+            field=models.GeneratedField(db_persist=True, expression=models.Func(models.Func(models.Func('last_name', 'first_name', arg_joiner=' || ', template='%(expressions)s'), models.Func('last_name_kana', 'first_name_kana', arg_joiner=' || ', template='%(expressions)s'), models.F('company'), arg_joiner=" || ' ' || ", template="translate(normalize(%(expressions)s, NFKC), 'ァアィイゥウェエォオカガキギクグケゲコゴサザシジスズセゼソゾタダチヂッツヅテデトドナニヌネノハバパヒビピフブプヘベペホボポマミムメモャヤュユョヨラリルレロヮワヰヱヲンヴヵヶ髙﨑嵜齋齊斉邊邉澤濱濵廣嶋嶌𠮷眞國櫻德瀨槇', 'ぁあぃいぅうぇえぉおかがきぎくぐけげこごさざしじすずせぜそぞただちぢっつづてでとどなにぬねのはばぱひびぴふぶぷへべぺほぼぽまみむめもゃやゅゆょよらりるれろゎわゐゑをんゔゕゖ高崎崎斎斎斎辺辺沢浜浜広島島吉真国桜徳瀬槙')"), models.F('email'), arg_joiner=" || ' ' || ", output_field=models.TextField(), template='lower((%(expressions)s) COLLATE "C")'), output_field=models.TextField(db_collation='C')),
         ),
         migrations.AddIndex(
             model_name='lead',
