@@ -35,7 +35,7 @@ def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         for row in rows[:SHOWN]
     ]
     mails.sort(key=lambda mail: mail["delivery"].state != DeliveryState.RESERVED)
-    return {"mails": mails, "more": len(rows) > SHOWN, "lead_id": lead.pk}
+    return {"mails": mails, "more": len(rows) > SHOWN}
 
 
 def _time(row: Delivery) -> Any:

@@ -158,12 +158,12 @@ def test_rsv_4_what_was_really_sent(client, yui):
         cc="boss@yamate.example.jp",
         reply_to="r@seminar.example.jp",
     )
-    delivery.template.html_body = delivery.template.text_body = "changed"
+    delivery.template.html_body = delivery.template.text_body = "あとで変えた本文"
     delivery.template.save()
     DeliveryEvent.objects.create(delivery=delivery, what="sent", code=40000, text="250 2.0.0 Ok")
     response = client.get(reverse("delivery", args=[delivery.pk]))
     mail = response.context["sent"]
-    assert "髙橋 𠮷男 様" in mail.mail.text and "changed" not in response.content.decode()
+    assert "髙橋 𠮷男 様" in mail.mail.text and "あとで変えた本文" not in response.content.decode()
     assert (mail.addresses["cc"], mail.reply_to, mail.mail.from_header) == (
         ["boss@yamate.example.jp"],
         "r@seminar.example.jp",
