@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from leads.address import normalise_email
 from leads.models import Lead
 from mail.models.delivery import Delivery, DeliveryState
-from mail.models.send_job import FINISHED, WAITING, JobState, RecipientRule, SendJob, SendJobLead
+from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
 from mail.send_jobs import JobCounts
 
 MAX_ID = 2**63 - 1
@@ -98,6 +98,12 @@ def changed_permissions(job: SendJob) -> QuerySet[Delivery]:
         .select_related("lead")
         .order_by("lead_id")
     )
+
+
+def changes_soon(job: SendJob, *, now: datetime) -> bool:
+    """Whether a page of this job should keep asking: it runs, or its start is due within a minute."""
+    due = job.scheduled_at is None or job.scheduled_at <= now + timedelta(minutes=1)
+    return job.state in RUNNING or (job.state in WAITING and due)
 
 
 def template_changed(job: SendJob) -> bool:

@@ -19,6 +19,7 @@ from mail import send_jobs
 from mail.filters import JobFilter
 from mail.job_queries import (
     changed_permissions,
+    changes_soon,
     leads_named,
     listed_jobs,
     progress_of,
@@ -28,7 +29,7 @@ from mail.job_queries import (
 )
 from mail.models import SendJob
 from mail.models.delivery import DeliveryState
-from mail.models.send_job import FINISHED, RUNNING, JobState, RecipientRule
+from mail.models.send_job import FINISHED, JobState, RecipientRule
 from mail.models.template import MailForm
 from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
@@ -138,7 +139,7 @@ def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "job": job, "state": state, "counts": counts, "numbers": numbers, "progress": progress_of(job, counts, now=now),
-        "retries": retries_of(job), "running": job.state in RUNNING, "decided": bool(counts.in_scope) or job.decided_at is not None,
+        "retries": retries_of(job), "running": changes_soon(job, now=now), "decided": bool(counts.in_scope) or job.decided_at is not None,
         "sent": by_state.get(DeliveryState.SENT, 0), "errors": by_state.get(DeliveryState.ERROR, 0),
         "unknown": by_state.get(DeliveryState.UNKNOWN, 0), "deferred_url": link(DeliveryState.DEFERRED),
         "late": sum(number for reason, number in counts.by_reason.items() if reason not in DECIDED_AT_START),

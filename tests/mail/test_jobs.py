@@ -289,6 +289,14 @@ def test_progress_is_asked_for_only_while_it_runs(client, misaki):
     assert "every 2s" not in client.get(reverse("job", args=[job.pk])).content.decode()
 
 
+@pytest.mark.parametrize(("minutes", "asks"), [(None, True), (0.5, True), (5, False)])
+def test_page_waits_for_a_start_that_is_due(client, misaki, minutes, asks):
+    """SYS-3: after the wizard the page begins to move by itself."""
+    make_lead()
+    job = reserved(minutes=minutes)
+    assert ("every 2s" in client.get(reverse("job", args=[job.pk])).content.decode()) is asks
+
+
 def test_retries_are_shown(client, misaki):
     """ERR-3: how many wait for another try, and when the next is due."""
     make_lead()
