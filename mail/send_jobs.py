@@ -169,7 +169,9 @@ def problems(job: SendJob, *, now: datetime) -> list[Problem]:
     if job.template.archived_at:
         found.append(Problem("archived", _("The template was archived. Choose another one, or restore it.")))
     for problem in check_template(job.template):
-        found.append(Problem(f"template_{problem.field}", str(problem.text), problem.severity))
+        found.append(
+            Problem(f"template_{problem.field}", f"{problem.label}: {problem.text}", problem.severity)
+        )
     if not job.dm_permissions:
         found.append(Problem("no_dm_permission", _("Tick at least one value of DM permission.")))
     if DmPermission.UNWANTED in job.dm_permissions and job.template.purpose == Purpose.ADVERTISING:

@@ -56,6 +56,13 @@ class Problem:
     text: str
     severity: str = "error"
 
+    @property
+    def label(self) -> str:
+        """The field's name for people, in the active language."""
+        if self.field == "attachments":
+            return _("Attachments")
+        return str(MailTemplate._meta.get_field(self.field).verbose_name)  # type: ignore[union-attr]
+
 
 def check_template(template: MailTemplate) -> list[Problem]:
     """Everything found, errors first. Two queries."""

@@ -1,6 +1,5 @@
 """「テンプレート一覧」, the editor, the preview and the test send; 「メール設定」. Rules: mail/templates.py, mail/test_send.py."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +25,7 @@ from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
 from mail.models import MailTemplate, TemplateAttachment
 from mail.models.send_job import SendJob
-from mail.template_check import Problem, check_template, unencodable_in
+from mail.template_check import check_template, unencodable_in
 from mail.templates import (
     AttachmentRefused,
     Conflict,
@@ -92,7 +91,7 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
     )
     context = {
         "template": shown,
-        "problems": [asdict(problem) | {"label": _label(problem)} for problem in check_template(shown)],
+        "problems": check_template(shown),
         "lead": lead,
         "why": why,
         "mail": mail,
@@ -170,10 +169,6 @@ def _headers(mail: BuiltMail) -> list[tuple[str, str]]:
         name, _colon, value = line.partition(": ")
         fields.append([name, value])
     return [(name, value) for name, value in fields]
-
-
-def _label(problem: Problem) -> str:
-    return _("Attachments") if problem.field == "attachments" else field_label(problem.field)
 
 
 @needs_edit
