@@ -147,7 +147,14 @@ def _count_failures(rows: list[tuple[Any, ...]]) -> None:
     recovered = {lead for _id, lead, state, _code, _own, n in rows if lead and state == "sent" and n}
     at_once = {lead for _id, lead, _s, code, own, _n in rows if lead and own and code in SWITCH_OFF_AT_ONCE}
     if failed or recovered:
-        recount(failed | recovered, now=timezone.now(), switch_off=at_once & failed)
+        try:
+            with transaction.atomic():
+                recount(failed | recovered, now=timezone.now(), switch_off=at_once & failed)
+        except (OperationalError, InterfaceError):
+            raise  # a deadlock, a restart: the whole is repeated
+        except Exception:
+            # The result in hand is worth more than the count, which the next result makes again from the rows.
+            logger.exception("failures of leads %s could not be counted", sorted(failed | recovered))
 
 
 def _written_before(results: Sequence[Result], written: set[int]) -> set[int]:

@@ -125,3 +125,15 @@ def test_flag_1_a_success_resets_the_row(lead):
     intend([Intent(row.pk, row.token, job.snapshot_id, {}, "", timezone.now(), lead.email)])
     record([Result(row.pk, row.token, DeliveryState.SENT, 40000)])
     assert Lead.objects.get(pk=lead.pk).email_failures == 0
+
+
+def test_a_count_that_fails_does_not_cost_the_result(monkeypatch):
+    def breaks(*_given, **_named):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("mail.delivery.record.recount", breaks)
+    job = make_sending_job("a@x.example.jp")
+    [row] = claim(job.pk, 1)
+    assert record([Result(row.pk, row.token, DeliveryState.ERROR, 42550)]) == {row.pk}
+    row.refresh_from_db()
+    assert (row.state, row.code) == ("error", 42550)
