@@ -218,3 +218,14 @@ def test_markup_in_files_is_only_text(client, misaki):
     assert "<script>alert" not in html
     assert "<img src=x" not in html
     assert "<b>x.csv" not in html
+
+
+def test_new_rows_link_to_the_leads_they_became(client, misaki):
+    lead_import = bring_in(FILE, skip_wrong=True)
+    html = client.get(reverse("lead_import", args=[lead_import.pk]), {"show": "new"}).content.decode()
+    sato, tanaka = Lead.objects.order_by("id")
+    places = [
+        html.index(text)
+        for text in (reverse("lead", args=[sato.pk]), "misaki@", reverse("lead", args=[tanaka.pk]), "yui@")
+    ]
+    assert places == sorted(places)
