@@ -100,7 +100,8 @@ def test_one_mail_on_the_wire():
 
 
 @pytest.mark.parametrize(
-    "greeting", [b"554 no service\r\n", b"421 busy\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff" * 5000, b""]
+    "greeting",
+    [b"554 no service\r\n", b"421 busy\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff" * 5000, b""],
 )
 def test_a_bad_greeting_is_the_relays_trouble(greeting):
     server = Script(greeting) if greeting else Script()
@@ -115,7 +116,9 @@ def test_refused_and_unknown_hosts_are_the_relays_trouble():
 
 
 def test_helo_where_ehlo_is_unknown():
-    server = Script(b"220 x\r\n", b"502 what\r\n", b"250 x\r\n", b"250 ok\r\n", b"550 no\r\n", b"250 reset\r\n")
+    server = Script(
+        b"220 x\r\n", b"502 what\r\n", b"250 x\r\n", b"250 ok\r\n", b"550 no\r\n", b"250 reset\r\n"
+    )
     connection = server.open()
     assert connection.extensions == {}
     with pytest.raises(Refused) as refused:
@@ -161,7 +164,8 @@ def open_until_354(*after):
 
 
 @pytest.mark.parametrize(
-    ("answer", "timed_out"), [(b"hello\r\n", False), (b"354 more\r\n", False), (lambda peer: peer.close(), False)]
+    ("answer", "timed_out"),
+    [(b"hello\r\n", False), (b"354 more\r\n", False), (lambda peer: peer.close(), False)],
 )
 def test_no_clear_answer_after_the_dot(answer, timed_out):
     """ERR-4."""
