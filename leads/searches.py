@@ -48,7 +48,13 @@ def may_change(search: SavedSearch, user: User) -> bool:
 
 
 def save_search(
-    name: str, condition: Any, *, shared: bool, user: User, search: SavedSearch | None = None, ip: str | None = None
+    name: str,
+    condition: Any,
+    *,
+    shared: bool,
+    user: User,
+    search: SavedSearch | None = None,
+    ip: str | None = None,
 ) -> SavedSearch:
     """Makes a search, or changes the given one. ValidationError (under `name`, or of the condition) when refused."""
     name = " ".join(name.split())
@@ -57,7 +63,9 @@ def save_search(
     if len(name) > 100:
         raise ValidationError({"name": _("The name can have at most %(limit)s characters.") % {"limit": 100}})
     clean = validate_condition(condition)
-    before = {"name": search.name, "condition": search.condition} if search else {"name": "", "condition": None}
+    before = (
+        {"name": search.name, "condition": search.condition} if search else {"name": "", "condition": None}
+    )
     saved = search or SavedSearch(owner=user)
     saved.name, saved.condition, saved.shared = name, clean, shared
     try:

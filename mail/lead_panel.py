@@ -25,7 +25,7 @@ def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         .defer("merge_values", "template__html_body", "template__text_body")
         .order_by("-id")[: SHOWN + 1]
     )
-    mails = [
+    mails: list[dict[str, Any]] = [
         {
             "delivery": row,
             "at": _time(row),
@@ -34,7 +34,7 @@ def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         }
         for row in rows[:SHOWN]
     ]
-    mails.sort(key=lambda mail: mail["delivery"].state != DeliveryState.RESERVED)
+    mails.sort(key=lambda mail: (mail["delivery"].state != DeliveryState.RESERVED, -mail["at"].timestamp()))
     return {"mails": mails, "more": len(rows) > SHOWN}
 
 

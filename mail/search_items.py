@@ -63,7 +63,9 @@ def _sent_at_q(operator: str, values: list[str], now: datetime) -> Q:
     sent = _mails().filter(state=DeliveryState.SENT, sent_at__isnull=False)
     if operator == "empty":
         return ~Q(Exists(sent))
-    return Q(Exists(sent if operator == "not_empty" else sent.filter(datetime_q("sent_at", operator, values, now))))
+    return Q(
+        Exists(sent if operator == "not_empty" else sent.filter(datetime_q("sent_at", operator, values, now)))
+    )
 
 
 def _result_q(operator: str, values: list[dict[str, list[str]]], now: datetime) -> Q:
@@ -105,7 +107,9 @@ _JOB = ("pk", "started_at", "scheduled_at", "created_at", "template__name")
 
 
 def job_choices() -> Choices:
-    rows = SendJob.objects.exclude(state__in=["draft", "deleted"]).order_by("-id").values(*_JOB)[:SHOWN_CHOICES]
+    rows = (
+        SendJob.objects.exclude(state__in=["draft", "deleted"]).order_by("-id").values(*_JOB)[:SHOWN_CHOICES]
+    )
     return [(str(row["pk"]), _job_label(row)) for row in rows]
 
 
@@ -114,8 +118,12 @@ def job_labels(values: Sequence[str]) -> dict[str, Text]:
     return {str(row["pk"]): _job_label(row) for row in rows}
 
 
-def _reference(key: str, label: Text, rows: Callable[[], QuerySet[Delivery]], column: str, help: Text = "") -> Item:
-    choices, labels = (template_choices, template_labels) if column == "template_id" else (job_choices, job_labels)
+def _reference(
+    key: str, label: Text, rows: Callable[[], QuerySet[Delivery]], column: str, help: Text = ""
+) -> Item:
+    choices, labels = (
+        (template_choices, template_labels) if column == "template_id" else (job_choices, job_labels)
+    )
     return Item(
         key, label, GROUP, ItemType.CHOICE, _one_of(rows, column), operators=("is", "is_not", "not_empty", "empty"),
         choices=choices, labels=labels, reference=True, many=True, help=help,
@@ -127,9 +135,19 @@ def register_mail_items() -> None:
     register_uses(waiting_jobs_of)
     register_item(_reference("mail.template", _("Was sent the template"), _sent, "template_id"))
     register_item(_reference("mail.job", _("Was mailed by the mailing"), _sent, "job_id"))
-    register_item(_reference("mail.job_scope", _("Was in scope of the mailing (mailed or not)"), _mails, "job_id"))
     register_item(
-        Item("mail.sent_at", _("A mail was sent at"), GROUP, ItemType.DATETIME, _sent_at_q, operators=SENT_OPERATORS, many=True)
+        _reference("mail.job_scope", _("Was in scope of the mailing (mailed or not)"), _mails, "job_id")
+    )
+    register_item(
+        Item(
+            "mail.sent_at",
+            _("A mail was sent at"),
+            GROUP,
+            ItemType.DATETIME,
+            _sent_at_q,
+            operators=SENT_OPERATORS,
+            many=True,
+        )
     )
     register_item(
         Item(
@@ -149,7 +167,13 @@ def register_mail_items() -> None:
 def waiting_jobs_of(search_ids: Sequence[int]) -> dict[int, list[str]]:
     """Which reserved mailings use these searches (leads.searches.register_uses)."""
     uses: dict[int, list[str]] = {}
-    rows = SendJob.objects.filter(search__in=list(search_ids), state__in=WAITING).order_by("scheduled_at").values("search_id", *_JOB)
+    rows = (
+        SendJob.objects.filter(search__in=list(search_ids), state__in=WAITING)
+        .order_by("scheduled_at")
+        .values("search_id", *_JOB)
+    )
     for row in rows:
-        uses.setdefault(row["search_id"], []).append(gettext("Reserved mailing: %(job)s") % {"job": _job_label(row)})
+        uses.setdefault(row["search_id"], []).append(
+            gettext("Reserved mailing: %(job)s") % {"job": _job_label(row)}
+        )
     return uses

@@ -145,7 +145,11 @@ def date_q(expression: Combinable, operator: str, values: list[str], now: dateti
         return ~there
     if operator == "not_empty":
         return there
-    return (there & _ordered_q(expression, operator, values)) if operator != "is_not" else ~(there & Q(In(expression, values)))
+    return (
+        (there & _ordered_q(expression, operator, values))
+        if operator != "is_not"
+        else ~(there & Q(In(expression, values)))
+    )
 
 
 def datetime_q(expression: Combinable | str, operator: str, values: list[str], now: datetime) -> Q:

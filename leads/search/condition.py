@@ -1,7 +1,7 @@
 """The stored condition: JSON of unknown origin → blocks that are safe to compile.
 
-    {"match": "all" | "any" | "expression", "expression": "1 AND (2 OR NOT 3)",
-     "blocks": [{"item": "lead.prefecture", "operator": "is", "values": ["東京都"]}, …]}
+{"match": "all" | "any" | "expression", "expression": "1 AND (2 OR NOT 3)",
+ "blocks": [{"item": "lead.prefecture", "operator": "is", "values": ["東京都"]}, …]}
 """
 
 import re
@@ -49,7 +49,8 @@ class Condition:
         if self.match == "expression":
             stored["expression"] = self.expression
         stored["blocks"] = [
-            {"item": block.item.key, "operator": block.operator, "values": block.values} for block in self.blocks
+            {"item": block.item.key, "operator": block.operator, "values": block.values}
+            for block in self.blocks
         ]
         return stored
 
@@ -62,10 +63,15 @@ def validate_condition(condition: Any) -> dict[str, Any]:
 def read_condition(condition: Any) -> Condition:
     """Any JSON → a Condition; ValidationError with one message for every block that is wrong."""
     if not isinstance(condition, dict):
-        raise ValidationError(_("The condition must be a JSON object with “match” and “blocks”."), code="not_an_object")
+        raise ValidationError(
+            _("The condition must be a JSON object with “match” and “blocks”."), code="not_an_object"
+        )
     unknown = set(map(str, condition)) - {"match", "expression", "blocks"}
     if unknown:
-        raise ValidationError(_("The condition has unknown parts: %(names)s") % {"names": _shown(", ".join(sorted(unknown)))}, code="unknown_part")
+        raise ValidationError(
+            _("The condition has unknown parts: %(names)s") % {"names": _shown(", ".join(sorted(unknown)))},
+            code="unknown_part",
+        )
     match = condition.get("match", "all")
     if match not in MATCHES:  # a list or dictionary is never equal to one of them
         raise ValidationError(_("“match” must be all, any or expression."), code="match")
@@ -73,14 +79,18 @@ def read_condition(condition: Any) -> Condition:
     if not isinstance(blocks, list):
         raise ValidationError(_("“blocks” must be a list."), code="blocks")
     if len(blocks) > MAX_BLOCKS:
-        raise ValidationError(_("At most %(limit)s blocks can be combined.") % {"limit": MAX_BLOCKS}, code="too_many_blocks")
+        raise ValidationError(
+            _("At most %(limit)s blocks can be combined.") % {"limit": MAX_BLOCKS}, code="too_many_blocks"
+        )
     expression = condition.get("expression", "")
     if not isinstance(expression, str) or _UNSTORABLE.search(expression):
         raise ValidationError(_("“expression” must be text."), code="expression")
     if not blocks and match != "all":
         raise ValidationError(_("Add at least one condition."), code="no_blocks")
 
-    keys = [block["item"] for block in blocks if isinstance(block, dict) and isinstance(block.get("item"), str)]
+    keys = [
+        block["item"] for block in blocks if isinstance(block, dict) and isinstance(block.get("item"), str)
+    ]
     items = items_for(keys)
     clean, problems = [], []
     for number, block in enumerate(blocks, start=1):
@@ -89,7 +99,9 @@ def read_condition(condition: Any) -> Condition:
         except ValidationError as error:
             problems += [
                 ValidationError(
-                    _("Block %(number)s: %(problem)s") % {"number": number, "problem": text}, code=error.code, params={"block": number}
+                    _("Block %(number)s: %(problem)s") % {"number": number, "problem": text},
+                    code=error.code,
+                    params={"block": number},
                 )
                 for text in error.messages
             ]
@@ -115,19 +127,26 @@ def _shown(text: object) -> str:
 
 def _read_block(block: Any, items: dict[str, Item]) -> CleanBlock:
     if not isinstance(block, dict):
-        raise ValidationError(_("a block must be a JSON object with “item”, “operator” and “values”."), code="block")
+        raise ValidationError(
+            _("a block must be a JSON object with “item”, “operator” and “values”."), code="block"
+        )
     unknown = set(map(str, block)) - {"item", "operator", "values"}
     if unknown:
-        raise ValidationError(_("unknown parts: %(names)s") % {"names": _shown(", ".join(sorted(unknown)))}, code="unknown_part")
+        raise ValidationError(
+            _("unknown parts: %(names)s") % {"names": _shown(", ".join(sorted(unknown)))}, code="unknown_part"
+        )
     key, operator, values = block.get("item"), block.get("operator"), block.get("values", [])
     if not key:
         raise ValidationError(_("choose an item."), code="no_item")
     item = items.get(key) if isinstance(key, str) else None
     if item is None:
-        raise ValidationError(_("there is no item “%(item)s” (any more).") % {"item": _shown(key)}, code="unknown_item")
+        raise ValidationError(
+            _("there is no item “%(item)s” (any more).") % {"item": _shown(key)}, code="unknown_item"
+        )
     if not isinstance(operator, str) or operator not in item.allowed():
         raise ValidationError(
-            _("“%(item)s” cannot be compared with “%(operator)s”.") % {"item": item.label, "operator": _shown(operator)},
+            _("“%(item)s” cannot be compared with “%(operator)s”.")
+            % {"item": item.label, "operator": _shown(operator)},
             code="unknown_operator",
         )
     if not isinstance(values, list):
@@ -151,7 +170,9 @@ def _read_values(item: Item, operator: str, values: list[Any]) -> list[str]:
         )
     if len(texts) > most:
         raise ValidationError(
-            _("“%(item)s”: at most %(limit)s values can be given here.") % {"item": item.label, "limit": most}, code="too_many_values"
+            _("“%(item)s”: at most %(limit)s values can be given here.")
+            % {"item": item.label, "limit": most},
+            code="too_many_values",
         )
     if operator in IN_DAYS:
         return [_days(item.label, text) for text in texts]
@@ -159,26 +180,40 @@ def _read_values(item: Item, operator: str, values: list[Any]) -> list[str]:
     if most > 2:
         clean = list(dict.fromkeys(clean))
     if operator == "between" and _sorts_after(item.type, clean):
-        raise ValidationError(_("“%(item)s”: the first value is greater than the second.") % {"item": item.label}, code="reversed")
+        raise ValidationError(
+            _("“%(item)s”: the first value is greater than the second.") % {"item": item.label},
+            code="reversed",
+        )
     return clean
 
 
 def _read_record(item: Item, values: list[Any]) -> dict[str, list[str]]:
     if len(values) != 1 or not isinstance(values[0], dict):
-        raise ValidationError(_("“%(item)s”: one object with its parts is expected.") % {"item": item.label}, code="record")
+        raise ValidationError(
+            _("“%(item)s”: one object with its parts is expected.") % {"item": item.label}, code="record"
+        )
     parts = {part.key: part for part in item.parts}
     record: dict[str, list[str]] = {}
     for key, given in values[0].items():
         part = parts.get(key) if isinstance(key, str) else None
         if part is None:
-            raise ValidationError(_("“%(item)s” has no part “%(part)s”.") % {"item": item.label, "part": _shown(key)}, code="unknown_part")
+            raise ValidationError(
+                _("“%(item)s” has no part “%(part)s”.") % {"item": item.label, "part": _shown(key)},
+                code="unknown_part",
+            )
         if not isinstance(given, list) or len(given) > MAX_VALUES:
-            raise ValidationError(_("“%(item)s”: the values of “%(part)s” must be a list.") % {"item": item.label, "part": part.label}, code="values")
+            raise ValidationError(
+                _("“%(item)s”: the values of “%(part)s” must be a list.")
+                % {"item": item.label, "part": part.label},
+                code="values",
+            )
         texts = [text for value in given if (text := _text(value))]
         if texts:
             record[key] = list(dict.fromkeys(_value(part, text) for text in texts))
     if not record:
-        raise ValidationError(_("“%(item)s”: fill in at least one part.") % {"item": item.label}, code="value_missing")
+        raise ValidationError(
+            _("“%(item)s”: fill in at least one part.") % {"item": item.label}, code="value_missing"
+        )
     return record
 
 
@@ -190,9 +225,15 @@ def _text(value: Any) -> str:
         raise ValidationError(_("a number is too large."), code="value_too_large")
     text = str(value)
     if _UNSTORABLE.search(text):
-        raise ValidationError(_("a value contains a character that cannot be stored (NUL or half of a surrogate pair)."), code="unstorable")
+        raise ValidationError(
+            _("a value contains a character that cannot be stored (NUL or half of a surrogate pair)."),
+            code="unstorable",
+        )
     if len(text) > MAX_VALUE_LENGTH:
-        raise ValidationError(_("a value is longer than %(limit)s characters.") % {"limit": MAX_VALUE_LENGTH}, code="value_too_long")
+        raise ValidationError(
+            _("a value is longer than %(limit)s characters.") % {"limit": MAX_VALUE_LENGTH},
+            code="value_too_long",
+        )
     # CHR-6: stored text is NFC, so what is looked for is too.
     return unicodedata.normalize("NFC", text).strip()
 
@@ -205,12 +246,17 @@ def _value(item: Item | Part, text: str) -> str:
     if item.reference:
         number = unicodedata.normalize("NFKC", text)
         if not re.fullmatch(r"[0-9]{1,18}", number):
-            raise ValidationError(_("“%(item)s”: “%(value)s” is not an ID.") % {"item": item.label, "value": _shown(text)}, code="not_an_id")
+            raise ValidationError(
+                _("“%(item)s”: “%(value)s” is not an ID.") % {"item": item.label, "value": _shown(text)},
+                code="not_an_id",
+            )
         return str(int(number))
     enumerated = getattr(item, "closed", True) and item.type in {ItemType.CHOICE, ItemType.BOOL}
     if enumerated and text not in {key for key, _label in item.choices()}:
         raise ValidationError(
-            _("“%(item)s”: “%(value)s” is not one of the choices.") % {"item": item.label, "value": _shown(text)}, code="unknown_choice"
+            _("“%(item)s”: “%(value)s” is not one of the choices.")
+            % {"item": item.label, "value": _shown(text)},
+            code="unknown_choice",
         )
     return text
 
@@ -218,15 +264,26 @@ def _value(item: Item | Part, text: str) -> str:
 def _number(label: Any, text: str, *, whole: bool) -> str:
     plain = unicodedata.normalize("NFKC", text).replace(",", "").strip()
     try:
-        number = Decimal(plain) if len(plain) <= 40 and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", plain) else None
+        number = (
+            Decimal(plain) if len(plain) <= 40 and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", plain) else None
+        )
     except InvalidOperation:
         number = None
     if number is None:
-        raise ValidationError(_("“%(item)s”: “%(value)s” is not a number.") % {"item": label, "value": _shown(text)}, code="not_a_number")
+        raise ValidationError(
+            _("“%(item)s”: “%(value)s” is not a number.") % {"item": label, "value": _shown(text)},
+            code="not_a_number",
+        )
     if whole and number != int(number):
-        raise ValidationError(_("“%(item)s”: “%(value)s” is not a whole number.") % {"item": label, "value": _shown(text)}, code="not_whole")
+        raise ValidationError(
+            _("“%(item)s”: “%(value)s” is not a whole number.") % {"item": label, "value": _shown(text)},
+            code="not_whole",
+        )
     if abs(number) > BIGGEST_INTEGER:
-        raise ValidationError(_("“%(item)s”: “%(value)s” is too large.") % {"item": label, "value": _shown(text)}, code="value_too_large")
+        raise ValidationError(
+            _("“%(item)s”: “%(value)s” is too large.") % {"item": label, "value": _shown(text)},
+            code="value_too_large",
+        )
     return str(int(number)) if number == int(number) else format(number, "f")
 
 
@@ -234,7 +291,9 @@ def _days(label: Any, text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).strip()
     if not re.fullmatch(r"[0-9]{1,5}", plain) or int(plain) > MAX_DAYS:
         raise ValidationError(
-            _("“%(item)s”: the number of days must be a whole number from 0 to %(limit)s.") % {"item": label, "limit": MAX_DAYS}, code="days"
+            _("“%(item)s”: the number of days must be a whole number from 0 to %(limit)s.")
+            % {"item": label, "limit": MAX_DAYS},
+            code="days",
         )
     return str(int(plain))
 
@@ -251,7 +310,8 @@ def _moment(label: Any, text: str, *, with_time: bool) -> str:
             raise ValueError
     except ValueError:
         raise ValidationError(
-            _("“%(item)s”: “%(value)s” is not a date like 2026-11-21 (from 1900 to 2200).") % {"item": label, "value": _shown(text)},
+            _("“%(item)s”: “%(value)s” is not a date like 2026-11-21 (from 1900 to 2200).")
+            % {"item": label, "value": _shown(text)},
             code="not_a_date",
         ) from None
     return datetime.combine(day, clock).isoformat(timespec="minutes") if clock else day.isoformat()

@@ -87,11 +87,19 @@ Names = dict[tuple[str, str], dict[str, Any]]  # (item, part or "") → {value: 
 def _blocks(condition: Any) -> list[dict[str, Any]]:
     if not isinstance(condition, dict) or not isinstance(condition.get("blocks"), list):
         return []
-    return [block for block in condition["blocks"] if isinstance(block, dict) and isinstance(block.get("item"), str)]
+    return [
+        block
+        for block in condition["blocks"]
+        if isinstance(block, dict) and isinstance(block.get("item"), str)
+    ]
 
 
 def _texts(values: Any) -> list[str]:
-    return [str(value) for value in values if isinstance(value, (str, int, float))] if isinstance(values, list) else []
+    return (
+        [str(value) for value in values if isinstance(value, (str, int, float))]
+        if isinstance(values, list)
+        else []
+    )
 
 
 def _record(values: Any) -> dict[str, Any]:
@@ -106,7 +114,9 @@ def _names(blocks: list[dict[str, Any]], items: dict[str, Item]) -> Names:
             continue
         if item.type == ItemType.RECORD:
             for part in item.parts:
-                used.setdefault((item.key, part.key), []).extend(_texts(_record(block.get("values")).get(part.key)))
+                used.setdefault((item.key, part.key), []).extend(
+                    _texts(_record(block.get("values")).get(part.key))
+                )
         else:
             used.setdefault((item.key, ""), []).extend(_texts(block.get("values")))
     names: Names = {}
@@ -117,7 +127,9 @@ def _names(blocks: list[dict[str, Any]], items: dict[str, Item]) -> Names:
         if not values:
             names[key, part_key] = {}
         elif source.labels is not None:
-            names[key, part_key] = dict(source.labels([value for value in values if value.isdecimal() and len(value) < 19]))
+            names[key, part_key] = dict(
+                source.labels([value for value in values if value.isdecimal() and len(value) < 19])
+            )
         elif not source.reference:
             names[key, part_key] = dict(source.choices())
         else:
@@ -154,7 +166,8 @@ def _block_sentence(block: Any, items: dict[str, Item], names: Names) -> str:
     if item.type == ItemType.RECORD:
         record = _record(values)
         said = _(", ").join(
-            _("%(part)s %(values)s") % {"part": part.label, "values": _named(part, texts, names.get((item.key, part.key), {}))}
+            _("%(part)s %(values)s")
+            % {"part": part.label, "values": _named(part, texts, names.get((item.key, part.key), {}))}
             for part in item.parts
             if (texts := _texts(record.get(part.key)))
         )
@@ -199,5 +212,3 @@ def _say(node: Node, said: list[str], *, outermost: bool = False) -> str:
     joint = _(" and, ") if isinstance(node, And) else _(" or, ")
     text = joint.join(_say(part, said) for part in node.parts)
     return text if outermost else _("(%(parts)s)") % {"parts": text}
-
-

@@ -91,7 +91,11 @@ def _raw_block(data: QueryDict, index: int, items: dict[str, Item]) -> dict[str,
         return {"item": key, "operator": item.allowed()[0], "values": []}
     if item.type == ItemType.RECORD:
         parts = {part.key: _lines(data.getlist(f"values-{index}-{part.key}")) for part in item.parts}
-        return {"item": key, "operator": operator, "values": [{part: values for part, values in parts.items() if values}]}
+        return {
+            "item": key,
+            "operator": operator,
+            "values": [{part: values for part, values in parts.items() if values}],
+        }
     values = data.getlist(f"values-{index}")
     if _kind(item, operator) == "lines":
         values = _lines(values)
@@ -147,19 +151,32 @@ def _block_view(index: int, block: dict[str, Any], items: dict[str, Item]) -> Bl
         operator = item.allowed()[0]
     values = block.get("values")
     values = values if isinstance(values, list) else []
-    operators = [(name, operator_label(item, name), name == operator) for name in item.allowed()]
+    operators: list[tuple[str, Text, bool]] = [
+        (name, operator_label(item, name), name == operator) for name in item.allowed()
+    ]
     if item.type == ItemType.RECORD:
         record = values[0] if values and isinstance(values[0], dict) else {}
-        inputs = [_input(f"values-{index}-{part.key}", part, _strings(record.get(part.key)), part.label) for part in item.parts]
+        inputs = [
+            _input(f"values-{index}-{part.key}", part, _strings(record.get(part.key)), part.label)
+            for part in item.parts
+        ]
         return BlockView(index, item, item.key, operators, inputs)
     kind = _kind(item, operator)
     if kind == "none":
         return BlockView(index, item, item.key, operators, [])
     if kind in {"checks", "select"}:
-        return BlockView(index, item, item.key, operators, [_input(f"values-{index}", item, _strings(values), _("Value"), kind)])
+        return BlockView(
+            index,
+            item,
+            item.key,
+            operators,
+            [_input(f"values-{index}", item, _strings(values), _("Value"), kind)],
+        )
     texts = _strings(values)
     if kind == "lines":
-        return BlockView(index, item, item.key, operators, [Input(f"values-{index}", kind, _("Value"), texts)])
+        return BlockView(
+            index, item, item.key, operators, [Input(f"values-{index}", kind, _("Value"), texts)]
+        )
     wanted = 2 if operator == "between" else max(1, len(texts)) if ARITY[operator][1] > 2 else 1
     texts = (texts + ["", ""])[:wanted]
     labels = [_("From (value)"), _("To (value)")] if operator == "between" else [_("Value")] * wanted
@@ -170,7 +187,11 @@ def _block_view(index: int, block: dict[str, Any], items: dict[str, Item]) -> Bl
 
 
 def _strings(values: Any) -> list[str]:
-    return [str(value) for value in values if isinstance(value, (str, int, float))] if isinstance(values, list) else []
+    return (
+        [str(value) for value in values if isinstance(value, (str, int, float))]
+        if isinstance(values, list)
+        else []
+    )
 
 
 def _kind(item: Item, operator: str) -> str:
@@ -201,5 +222,8 @@ def _input(name: str, source: Item | Part, values: list[str], label: Text, kind:
     named = labels([value for value in missing if value.isdecimal() and len(value) < 19]) if missing else {}
     drawn = [(key, text, key in values) for key, text in choices]
     # Older than the newest ones offered, or deleted since: still shown, still ticked.
-    drawn += [(key, named.get(key, _("(deleted: #%(id)s)") % {"id": key[:20]} if source.reference else key), True) for key in missing]
+    drawn += [
+        (key, named.get(key, _("(deleted: #%(id)s)") % {"id": key[:20]} if source.reference else key), True)
+        for key in missing
+    ]
     return Input(name, kind or "checks", label, values, drawn)

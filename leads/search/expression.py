@@ -39,7 +39,9 @@ class Or:
 
 Node = Block | Not | And | Or
 
-_TOKEN = re.compile(r"\s*(?:(?P<number>[0-9]+)|(?P<word>AND|OR|NOT|かつ|または|でない|&&|\|\||!|\(|\)))", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>[0-9]+)|(?P<word>AND|OR|NOT|かつ|または|でない|&&|\|\||!|\(|\)))", re.IGNORECASE
+)
 _MEANING = {"かつ": "AND", "&&": "AND", "または": "OR", "||": "OR", "でない": "でない", "!": "NOT"}
 
 
@@ -54,14 +56,16 @@ def parse_expression(text: str, blocks: int) -> Node:
     """The tree of an expression over `blocks` blocks; ValidationError says what is wrong and at which character."""
     if len(text) > MAX_LENGTH:
         raise ValidationError(
-            _("The expression is longer than %(limit)s characters.") % {"limit": MAX_LENGTH}, code="expression_too_long"
+            _("The expression is longer than %(limit)s characters.") % {"limit": MAX_LENGTH},
+            code="expression_too_long",
         )
     parser = _Parser(_tokens(text), blocks)
     tree = parser.read()
     missing = [str(number) for number in range(1, blocks + 1) if number not in parser.used]
     if missing:
         raise ValidationError(
-            _("Expression: block %(numbers)s is not used. Use it or remove the block.") % {"numbers": ", ".join(missing)},
+            _("Expression: block %(numbers)s is not used. Use it or remove the block.")
+            % {"numbers": ", ".join(missing)},
             code="expression_unused",
         )
     return tree
@@ -69,7 +73,8 @@ def parse_expression(text: str, blocks: int) -> Node:
 
 def _wrong(position: int, what: str) -> ValidationError:
     return ValidationError(
-        _("Expression, character %(position)s: %(what)s") % {"position": position, "what": what}, code="expression"
+        _("Expression, character %(position)s: %(what)s") % {"position": position, "what": what},
+        code="expression",
     )
 
 
@@ -85,14 +90,28 @@ def _tokens(typed: str) -> list[_Token]:
         match = _TOKEN.match(text, at)
         start = at + len(text[at:]) - len(text[at:].lstrip())
         if match is None:
-            raise _wrong(origin[start], _("“%(text)s” is not understood. Use block numbers, AND, OR, NOT and brackets.") % {"text": text[start]})
+            raise _wrong(
+                origin[start],
+                _("“%(text)s” is not understood. Use block numbers, AND, OR, NOT and brackets.")
+                % {"text": text[start]},
+            )
         found = match.group("number") or match.group("word")
         kind = "number" if match.group("number") else _MEANING.get(found, found.upper())
         tokens.append(_Token(kind, found, origin[start]))
         at = match.end()
         # `AND2` and `1AND2` read well enough; `ANDY` does not.
-        if kind in {"AND", "OR", "NOT"} and found.isascii() and found.isalpha() and text[at : at + 1].isalpha() and text[at].isascii():
-            raise _wrong(origin[start], _("“%(text)s” is not understood. Use block numbers, AND, OR, NOT and brackets.") % {"text": text[start : at + 1]})
+        if (
+            kind in {"AND", "OR", "NOT"}
+            and found.isascii()
+            and found.isalpha()
+            and text[at : at + 1].isalpha()
+            and text[at].isascii()
+        ):
+            raise _wrong(
+                origin[start],
+                _("“%(text)s” is not understood. Use block numbers, AND, OR, NOT and brackets.")
+                % {"text": text[start : at + 1]},
+            )
     tokens.append(_Token("end", "", len(typed) + 1))
     return tokens
 
@@ -121,7 +140,9 @@ class _Parser:
         if self.token.kind == ")":
             raise _wrong(self.token.position, _("this bracket was never opened."))
         if self.token.kind != "end":
-            raise _wrong(self.token.position, _("AND or OR is missing before “%(text)s”.") % {"text": self.token.text})
+            raise _wrong(
+                self.token.position, _("AND or OR is missing before “%(text)s”.") % {"text": self.token.text}
+            )
         return tree
 
     def either(self, depth: int) -> Node:
@@ -138,7 +159,10 @@ class _Parser:
 
     def denied(self, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise _wrong(self.token.position, _("more than %(limit)s brackets and NOTs inside each other.") % {"limit": MAX_DEPTH})
+            raise _wrong(
+                self.token.position,
+                _("more than %(limit)s brackets and NOTs inside each other.") % {"limit": MAX_DEPTH},
+            )
         if self.take("NOT") or self.take("でない"):
             return Not(self.denied(depth + 1))
         node = self.single(depth)
@@ -146,7 +170,10 @@ class _Parser:
             node = Not(node)
             depth += 1
             if depth > MAX_DEPTH:
-                raise _wrong(self.token.position, _("more than %(limit)s brackets and NOTs inside each other.") % {"limit": MAX_DEPTH})
+                raise _wrong(
+                    self.token.position,
+                    _("more than %(limit)s brackets and NOTs inside each other.") % {"limit": MAX_DEPTH},
+                )
         return node
 
     def single(self, depth: int) -> Node:
@@ -164,4 +191,6 @@ class _Parser:
             return node
         if token.kind == "end":
             raise _wrong(token.position, _("the expression ends too early; a block number is missing."))
-        raise _wrong(token.position, _("a block number is expected here, not “%(text)s”.") % {"text": token.text})
+        raise _wrong(
+            token.position, _("a block number is expected here, not “%(text)s”.") % {"text": token.text}
+        )

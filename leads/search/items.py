@@ -25,7 +25,55 @@ from leads.search.registry import (
 
 BASIC, MAIL, COLUMNS = _("Lead"), _("E-mail and consent"), _("Added items")
 
-PREFECTURES = ["北海道", "青森県", "岩手県", "宮城県", "秋田県", "山形県", "福島県", "茨城県", "栃木県", "群馬県", "埼玉県", "千葉県", "東京都", "神奈川県", "新潟県", "富山県", "石川県", "福井県", "山梨県", "長野県", "岐阜県", "静岡県", "愛知県", "三重県", "滋賀県", "京都府", "大阪府", "兵庫県", "奈良県", "和歌山県", "鳥取県", "島根県", "岡山県", "広島県", "山口県", "徳島県", "香川県", "愛媛県", "高知県", "福岡県", "佐賀県", "長崎県", "熊本県", "大分県", "宮崎県", "鹿児島県", "沖縄県"]
+PREFECTURES = [
+    "北海道",
+    "青森県",
+    "岩手県",
+    "宮城県",
+    "秋田県",
+    "山形県",
+    "福島県",
+    "茨城県",
+    "栃木県",
+    "群馬県",
+    "埼玉県",
+    "千葉県",
+    "東京都",
+    "神奈川県",
+    "新潟県",
+    "富山県",
+    "石川県",
+    "福井県",
+    "山梨県",
+    "長野県",
+    "岐阜県",
+    "静岡県",
+    "愛知県",
+    "三重県",
+    "滋賀県",
+    "京都府",
+    "大阪府",
+    "兵庫県",
+    "奈良県",
+    "和歌山県",
+    "鳥取県",
+    "島根県",
+    "岡山県",
+    "広島県",
+    "山口県",
+    "徳島県",
+    "香川県",
+    "愛媛県",
+    "高知県",
+    "福岡県",
+    "佐賀県",
+    "長崎県",
+    "熊本県",
+    "大分県",
+    "宮崎県",
+    "鹿児島県",
+    "沖縄県",
+]
 OPEN_CHOICE = ("is", "is_not", "contains", "not_contains", "empty", "not_empty")
 
 
@@ -38,7 +86,12 @@ def yes_or_no(yes: Text = YES, no: Text = NO) -> Callable[[], Choices]:
 
 def _text(key: str, label: Text, expression: Combinable | str, group: Text = BASIC, **more: Any) -> Item:
     return Item(
-        key, label, group, ItemType.TEXT, lambda operator, values, now: text_q(expression, operator, values), **more
+        key,
+        label,
+        group,
+        ItemType.TEXT,
+        lambda operator, values, now: text_q(expression, operator, values),
+        **more,
     )
 
 
@@ -52,7 +105,12 @@ def _choice(key: str, label: Text, field: str, choices: Choices, group: Text = B
 
 def _moment(key: str, label: Text, field: str, group: Text = BASIC, **more: Any) -> Item:
     return Item(
-        key, label, group, ItemType.DATETIME, lambda operator, values, now: datetime_q(field, operator, values, now), **more
+        key,
+        label,
+        group,
+        ItemType.DATETIME,
+        lambda operator, values, now: datetime_q(field, operator, values, now),
+        **more,
     )
 
 
@@ -77,13 +135,18 @@ def _email_q(operator: str, values: list[str], now: datetime) -> Q:
 
 def _newer_with_same_address() -> Exists:
     return Exists(
-        Lead.objects.existing().filter(email_norm=OuterRef("email_norm"), pk__gt=OuterRef("pk")).exclude(email_norm="")
+        Lead.objects.existing()
+        .filter(email_norm=OuterRef("email_norm"), pk__gt=OuterRef("pk"))
+        .exclude(email_norm="")
     )
 
 
 def _other_with_same_address() -> Exists:
     return Exists(
-        Lead.objects.existing().filter(email_norm=OuterRef("email_norm")).exclude(pk=OuterRef("pk")).exclude(email_norm="")
+        Lead.objects.existing()
+        .filter(email_norm=OuterRef("email_norm"))
+        .exclude(pk=OuterRef("pk"))
+        .exclude(email_norm="")
     )
 
 
@@ -119,10 +182,22 @@ def _column_item(column: LeadColumn) -> Item:
     match column.type:
         case LeadColumn.Type.NUMBER:
             number = _extra_number(column)
-            return Item(key, column.label, COLUMNS, ItemType.NUMBER, lambda operator, values, now: number_q(number, operator, values))
+            return Item(
+                key,
+                column.label,
+                COLUMNS,
+                ItemType.NUMBER,
+                lambda operator, values, now: number_q(number, operator, values),
+            )
         case LeadColumn.Type.DATE:
             iso = Collate(text, "C")
-            return Item(key, column.label, COLUMNS, ItemType.DATE, lambda operator, values, now: date_q(iso, operator, values, now))
+            return Item(
+                key,
+                column.label,
+                COLUMNS,
+                ItemType.DATE,
+                lambda operator, values, now: date_q(iso, operator, values, now),
+            )
         case LeadColumn.Type.CHOICE:
             return Item(
                 key, column.label, COLUMNS, ItemType.CHOICE, lambda operator, values, now: choice_q(text, operator, values),
@@ -131,8 +206,12 @@ def _column_item(column: LeadColumn) -> Item:
     return _text(key, column.label, text, COLUMNS)
 
 
-NEVER_EMPTY = tuple(operator for operator in OPERATORS[ItemType.DATETIME] if operator not in {"empty", "not_empty"})
-NUMBER_NEVER_EMPTY = tuple(operator for operator in OPERATORS[ItemType.NUMBER] if operator not in {"empty", "not_empty"})
+NEVER_EMPTY = tuple(
+    operator for operator in OPERATORS[ItemType.DATETIME] if operator not in {"empty", "not_empty"}
+)
+NUMBER_NEVER_EMPTY = tuple(
+    operator for operator in OPERATORS[ItemType.NUMBER] if operator not in {"empty", "not_empty"}
+)
 
 
 def register_lead_items() -> None:

@@ -87,7 +87,9 @@ class Item:
     closed: bool = False  # only the values of `choices` are possible (an enumeration of the code)
     reference: bool = False  # values are ids of rows that may be gone since
     integer: bool = False  # NUMBER: whole numbers only
-    labels: Callable[[Sequence[str]], dict[str, Text]] | None = None  # names of values in one query, gone ones left out
+    labels: Callable[[Sequence[str]], dict[str, Text]] | None = (
+        None  # names of values in one query, gone ones left out
+    )
     parts: tuple[Part, ...] = field(default=())
     help: Text = ""
     many: bool = False  # a lead may have several; the screens explain is_not and NOT

@@ -62,7 +62,9 @@ def _given(request: HttpRequest) -> tuple[object, bool, SavedSearch | None]:
     if "kept" in request.GET:
         kept = request.session.get("searches", {}).get(request.GET["kept"])
         if kept is None:
-            messages.warning(request, _("This search is no longer kept. Enter it again, or open a saved one."))
+            messages.warning(
+                request, _("This search is no longer kept. Enter it again, or open a saved one.")
+            )
         return kept or {"match": "all", "blocks": [EMPTY_BLOCK]}, kept is not None, search
     if search:
         return search.condition, "run" in request.GET, search
@@ -90,7 +92,13 @@ def _results(request: HttpRequest, condition: dict) -> dict:
     return {"page_obj": page, "said": describe_condition(condition), "export_query": request.GET.urlencode()}
 
 
-def _page(request: HttpRequest, condition: object, search: SavedSearch | None, error: ValidationError | None = None, **more) -> HttpResponse:
+def _page(
+    request: HttpRequest,
+    condition: object,
+    search: SavedSearch | None,
+    error: ValidationError | None = None,
+    **more,
+) -> HttpResponse:
     template = "leads/compound_search.html"
     if request.htmx and request.method == "POST":
         template = "leads/compound_search_form.html"
@@ -139,10 +147,19 @@ def _save(request: HttpRequest, condition: dict, search: SavedSearch | None, act
     shared = action == "save_shared"
     if action == "update":
         if search is None or not may_change(search, request.user):
-            raise PermissionDenied(_("Only its owner or a privileged administrator can change this search. Save it under another name."))
+            raise PermissionDenied(
+                _(
+                    "Only its owner or a privileged administrator can change this search. Save it under another name."
+                )
+            )
         changed, shared = search, search.shared
     saved = save_search(
-        request.POST.get("name", ""), condition, shared=shared, user=request.user, search=changed, ip=client_ip(request)
+        request.POST.get("name", ""),
+        condition,
+        shared=shared,
+        user=request.user,
+        search=changed,
+        ip=client_ip(request),
     )
     messages.success(request, _("The search “%(name)s” was saved.") % {"name": saved.name})
     return redirect(f"{reverse('compound_search')}?search={saved.pk}&run=1")
@@ -160,7 +177,9 @@ def compound_search_export(request: HttpRequest) -> HttpResponse:
     columns = list(LeadColumn.objects.all())
     audit.record("lead.export", user=request.user, detail={"condition": clean}, ip=client_ip(request))
     name = f"leads-{timezone.localtime():%Y%m%d-%H%M}.csv"
-    return csv_response(name, export_header(columns), export_rows(leads_matching(clean, now=timezone.now()), columns))
+    return csv_response(
+        name, export_header(columns), export_rows(leads_matching(clean, now=timezone.now()), columns)
+    )
 
 
 @needs_view
@@ -175,7 +194,10 @@ def searches(request: HttpRequest) -> HttpResponse:
     context = {
         "page_obj": page,
         "q": text,
-        "rows": [(search, sentence, may_change(search, request.user)) for search, sentence in zip(rows, said, strict=True)],
+        "rows": [
+            (search, sentence, may_change(search, request.user))
+            for search, sentence in zip(rows, said, strict=True)
+        ],
     }
     return render(request, "leads/searches.html", context)
 
@@ -217,6 +239,9 @@ def search_delete(request: HttpRequest, search_id: int) -> HttpResponse:
         delete_search(search, user=request.user, ip=client_ip(request))
         messages.success(request, _("The search “%(name)s” was deleted.") % {"name": name})
         return redirect("searches")
-    context = {"search": search, "said": describe_condition(search.condition), "uses": uses_of([search.pk]).get(search.pk, [])}
+    context = {
+        "search": search,
+        "said": describe_condition(search.condition),
+        "uses": uses_of([search.pk]).get(search.pk, []),
+    }
     return render(request, "leads/search_delete.html", context)
-

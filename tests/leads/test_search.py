@@ -117,7 +117,9 @@ def test_id_and_numbers():
 
 def columns():
     return {
-        kind: LeadColumn.objects.create(label=f"列{kind}", type=kind, choices=["製造", "小売"] if kind == "choice" else [])
+        kind: LeadColumn.objects.create(
+            label=f"列{kind}", type=kind, choices=["製造", "小売"] if kind == "choice" else []
+        )
         for kind in ("text", "number", "date", "choice")
     }
 
@@ -175,7 +177,9 @@ def test_exc_5_every_reason_can_be_searched():
     assert found(block("lead.email_failures", "ge", "1")) == {"無効"}
     assert found(block("lead.address_shared", "is", "yes")) == {"古い", "新しい"}
     assert found(block("lead.address_newer", "is", "yes")) == {"古い"}
-    assert found(block("lead.address_newer", "is", "no"), block("lead.address_shared", "is", "yes")) == {"新しい"}
+    assert found(block("lead.address_newer", "is", "no"), block("lead.address_shared", "is", "yes")) == {
+        "新しい"
+    }
 
 
 class TestMails:
@@ -208,7 +212,10 @@ class TestMails:
         mail(self.none, template=self.first, state=state)
         assert "なし" in found(block("mail.template", "is", self.first.pk))
 
-    @pytest.mark.parametrize(("state", "kind"), [("excluded", "wizard"), ("error", "wizard"), ("reserved", "wizard"), ("sent", "test")])
+    @pytest.mark.parametrize(
+        ("state", "kind"),
+        [("excluded", "wizard"), ("error", "wizard"), ("reserved", "wizard"), ("sent", "test")],
+    )
     def test_what_never_counts_as_sent(self, state, kind):
         """TEST-6, EXC-2."""
         mail(self.none, template=self.first, state=state, kind=kind)
@@ -230,13 +237,22 @@ class TestMails:
     def test_parts_of_a_result_are_asked_of_the_same_mail(self):
         mail(self.both, template=self.first, state="error", code=42550)
         assert found(block("mail.result", "is", {"state": ["error"]})) == {"両方"}
-        assert found(block("mail.result", "is", {"state": ["error"], "template": [str(self.first.pk)], "code": ["42550"]})) == {"両方"}
+        assert found(
+            block(
+                "mail.result", "is", {"state": ["error"], "template": [str(self.first.pk)], "code": ["42550"]}
+            )
+        ) == {"両方"}
         # the second template was sent, only the first failed
-        assert found(block("mail.result", "is", {"state": ["error"], "template": [str(self.second.pk)]})) == set()
+        assert (
+            found(block("mail.result", "is", {"state": ["error"], "template": [str(self.second.pk)]}))
+            == set()
+        )
         assert found(block("mail.result", "is_not", {"state": ["sent"]})) == {"両方"}
         mail(self.none, state="excluded", reason="duplicate")
         assert found(block("mail.result", "is", {"reason": ["duplicate"]})) == {"なし"}
-        assert found(block("mail.result", "is", {"code": [42550]}), match="expression", expression="NOT 1") == {"第1報だけ", "第2報だけ", "なし"}
+        assert found(
+            block("mail.result", "is", {"code": [42550]}), match="expression", expression="NOT 1"
+        ) == {"第1報だけ", "第2報だけ", "なし"}
 
     def test_sent_at(self):
         mail(self.none, at=NOW - timedelta(days=40))
@@ -259,7 +275,15 @@ def test_expression_any_and_all():
 def sample_values(item, operator):
     least, _most = ARITY[operator]
     if item.type == ItemType.RECORD:
-        return [{"state": ["sent", "waiting"], "code": ["40000"], "reason": ["duplicate"], "template": ["1"], "job": ["1"]}]
+        return [
+            {
+                "state": ["sent", "waiting"],
+                "code": ["40000"],
+                "reason": ["duplicate"],
+                "template": ["1"],
+                "job": ["1"],
+            }
+        ]
     if operator in {"within_days", "days_ago", "next_days"}:
         return ["7"]
     if item.reference or item.type == ItemType.NUMBER:
@@ -274,7 +298,11 @@ def sample_values(item, operator):
 def test_every_item_and_operator_is_one_statement_without_joins():
     """Each block splits the leads in two with NOT, whatever their data: nobody is lost to NULL."""
     made = columns()
-    make_lead("a@example.jp", last_name="有", extra={made["text"].key: "値", made["number"].key: 1, made["date"].key: "2026-11-20"})
+    make_lead(
+        "a@example.jp",
+        last_name="有",
+        extra={made["text"].key: "値", made["number"].key: 1, made["date"].key: "2026-11-20"},
+    )
     make_lead("", last_name="無", created_at=NOW)
     mail(make_lead("c@example.jp", last_name="送"), code=40000, template=make_template())
     everyone = set(Lead.objects.values_list("last_name", flat=True))
@@ -294,7 +322,11 @@ def test_every_item_and_operator_is_one_statement_without_joins():
 
 def test_one_query_whatever_the_condition(django_assert_num_queries):
     make_lead()
-    blocks = [block("lead.prefecture", "is", "東京都"), block("mail.template", "is", 1), block("lead.address_shared", "is", "no")]
+    blocks = [
+        block("lead.prefecture", "is", "東京都"),
+        block("mail.template", "is", 1),
+        block("lead.address_shared", "is", "no"),
+    ]
     with django_assert_num_queries(1):
         list(leads_matching({"match": "any", "blocks": blocks}, now=NOW))
 
@@ -338,12 +370,19 @@ def test_what_is_wrong_is_said(condition, message):
 
 def test_every_wrong_block_is_named():
     with pytest.raises(ValidationError) as caught:
-        validate_condition({"blocks": [block("lead.id", "is", "x"), block("lead.company", "empty"), block("lead.id", "is")]})
+        validate_condition(
+            {"blocks": [block("lead.id", "is", "x"), block("lead.company", "empty"), block("lead.id", "is")]}
+        )
     assert [error.params for error in caught.value.error_list] == [{"block": 1}, {"block": 3}]
 
 
 def test_canonical_form_is_stored():
-    assert validate_condition({"blocks": [block("lead.id", "is", "００７", 7), block("lead.company", "empty", "old")], "match": "all"}) == {
+    assert validate_condition(
+        {
+            "blocks": [block("lead.id", "is", "００７", 7), block("lead.company", "empty", "old")],
+            "match": "all",
+        }
+    ) == {
         "match": "all",
         "blocks": [block("lead.id", "is", "7"), block("lead.company", "empty")],
     }

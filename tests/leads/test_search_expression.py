@@ -74,7 +74,9 @@ def test_unused_block_is_a_mistake():
     assert "2, 3" in caught.value.messages[0]
 
 
-@pytest.mark.parametrize("text", ["(" * 400 + "1" + ")" * 90, "NOT " * 120 + "1", "1" + "でない" * 100, "1 AND " * 200 + "1"])
+@pytest.mark.parametrize(
+    "text", ["(" * 400 + "1" + ")" * 90, "NOT " * 120 + "1", "1" + "でない" * 100, "1 AND " * 200 + "1"]
+)
 def test_depth_and_length_are_bounded(text):
     with pytest.raises(ValidationError):
         parse_expression(text, 1)

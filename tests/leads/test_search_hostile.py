@@ -13,7 +13,9 @@ from leads.search.registry import OPERATORS, all_items
 from tests.factories import make_lead
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
-ANY_DATABASE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_DATABASE = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +24,11 @@ NASTY = st.sampled_from([
     "9" * 18, "9" * 40, "0001-01-01", "9999-12-31", "2026-11-21", "2026-11-21T24:61", "yes", "sent", "",
 ])  # fmt: skip
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | NASTY
-JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
 
 
 @st.composite
@@ -30,11 +36,29 @@ def conditions(draw):
     """Nearly right conditions: real items and operators with values from anywhere."""
     keys = [*sorted(key for key in all_items()), "column.1", "column.99999", "lead.secret"]
     operators = sorted({operator for allowed in OPERATORS.values() for operator in allowed})
-    values = st.lists(NASTY | SCALARS | st.dictionaries(st.sampled_from(["state", "code", "reason", "template", "job", "x"]), st.lists(NASTY | SCALARS, max_size=2), max_size=3), max_size=3)
-    blocks = draw(
-        st.lists(st.fixed_dictionaries({"item": st.sampled_from(keys), "operator": st.sampled_from(operators), "values": values}), max_size=4)
+    values = st.lists(
+        NASTY
+        | SCALARS
+        | st.dictionaries(
+            st.sampled_from(["state", "code", "reason", "template", "job", "x"]),
+            st.lists(NASTY | SCALARS, max_size=2),
+            max_size=3,
+        ),
+        max_size=3,
     )
-    return {"match": draw(st.sampled_from(["all", "any", "expression"])), "expression": draw(st.sampled_from(["1", "NOT 1", "1 OR 2", ""])), "blocks": blocks}
+    blocks = draw(
+        st.lists(
+            st.fixed_dictionaries(
+                {"item": st.sampled_from(keys), "operator": st.sampled_from(operators), "values": values}
+            ),
+            max_size=4,
+        )
+    )
+    return {
+        "match": draw(st.sampled_from(["all", "any", "expression"])),
+        "expression": draw(st.sampled_from(["1", "NOT 1", "1 OR 2", ""])),
+        "blocks": blocks,
+    }
 
 
 def survives(condition):

@@ -49,7 +49,11 @@ def test_odd_actions_change_nothing(client, misaki, action):
 
 
 def test_another_item_drops_values_that_do_not_fit(client, misaki):
-    drawn = post(client, "refresh", **{"item-0": "lead.created_at", "operator-0": "between"}).context["editor"].blocks[0]
+    drawn = (
+        post(client, "refresh", **{"item-0": "lead.created_at", "operator-0": "between"})
+        .context["editor"]
+        .blocks[0]
+    )
     assert [field.kind for field in drawn.inputs] == ["datetime", "datetime"]
 
 
@@ -72,7 +76,9 @@ def test_search_shows_leads_with_links_and_boxes(client, misaki):
 
 
 def test_wrong_values_are_named_beside_the_block(client, misaki):
-    response = post(client, "search", **{"item-0": "lead.id", "operator-0": "is", "values-0": "1; DROP TABLE"})
+    response = post(
+        client, "search", **{"item-0": "lead.id", "operator-0": "is", "values-0": "1; DROP TABLE"}
+    )
     assert response.status_code == 422
     assert "DROP TABLE" in response.context["editor"].blocks[0].errors[0]
 
@@ -81,13 +87,18 @@ def test_long_conditions_stand_in_the_session(client, misaki):
     lead = make_lead()
     ids = "\n".join(str(number) for number in range(lead.pk, lead.pk + 999))
     response = client.post(
-        reverse("compound_search"), form(action="search", **{"item-0": "lead.id", "values-0": ids}), follow=True
+        reverse("compound_search"),
+        form(action="search", **{"item-0": "lead.id", "values-0": ids}),
+        follow=True,
     )
     assert "kept=" in response.redirect_chain[0][0]
     assert [found.pk for found in response.context["page_obj"]] == [lead.pk]
 
 
-@pytest.mark.parametrize("query", ["where={", "where=[]", "where=null", "where=%00", "kept=x", "where=" + "[" * 3000, "page=x&where={}"])
+@pytest.mark.parametrize(
+    "query",
+    ["where={", "where=[]", "where=null", "where=%00", "kept=x", "where=" + "[" * 3000, "page=x&where={}"],
+)
 def test_hostile_addresses_answer_kindly(client, misaki, query):
     assert client.get(f"{reverse('compound_search')}?{query}").status_code in {200, 422}
 
@@ -100,13 +111,22 @@ def test_unknown_searches_are_not_found(client, misaki, query):
 def test_save_private_shared_and_overwrite(client, misaki):
     post(client, "save", name="  関東の\u3000製造業  ")
     search = SavedSearch.objects.get()
-    assert (search.name, search.shared, search.owner, search.condition) == ("関東の 製造業", False, misaki, TOKYO)
+    assert (search.name, search.shared, search.owner, search.condition) == (
+        "関東の 製造業",
+        False,
+        misaki,
+        TOKYO,
+    )
     post(client, "save_shared", name="共有")
     assert SavedSearch.objects.get(name="共有").shared
     post(client, "update", name="関東", search=str(search.pk), **{"values-0": ["大阪府"]})
     search.refresh_from_db()
     assert (search.name, search.condition["blocks"][0]["values"]) == ("関東", ["大阪府"])
-    assert list(AuditEntry.objects.order_by("id").values_list("action", flat=True)) == ["search.create", "search.create", "search.change"]
+    assert list(AuditEntry.objects.order_by("id").values_list("action", flat=True)) == [
+        "search.create",
+        "search.create",
+        "search.change",
+    ]
 
 
 def test_names_are_unique_with_a_clear_error(client, misaki):
@@ -123,10 +143,18 @@ class TestPermissions:
 
     @pytest.fixture(autouse=True)
     def people(self):
-        self.misaki, self.kenta, self.yui = make_user("misaki"), make_user("kenta", role="campaign"), make_user("yui", role="viewer")
+        self.misaki, self.kenta, self.yui = (
+            make_user("misaki"),
+            make_user("kenta", role="campaign"),
+            make_user("yui", role="viewer"),
+        )
         self.private = SavedSearch.objects.create(name="美咲の秘密", condition=TOKYO, owner=self.misaki)
-        self.shared = SavedSearch.objects.create(name="みんなの", condition=TOKYO, owner=self.misaki, shared=True)
-        self.kentas = SavedSearch.objects.create(name="健太の", condition=TOKYO, owner=self.kenta, shared=True)
+        self.shared = SavedSearch.objects.create(
+            name="みんなの", condition=TOKYO, owner=self.misaki, shared=True
+        )
+        self.kentas = SavedSearch.objects.create(
+            name="健太の", condition=TOKYO, owner=self.kenta, shared=True
+        )
 
     def names(self, client, user):
         client.force_login(user)
@@ -139,7 +167,10 @@ class TestPermissions:
             assert self.names(client, user) == {"みんなの", "健太の"}
             assert client.get(f"{reverse('compound_search')}?search={self.private.pk}").status_code == 404
             assert client.get(reverse("search_count", args=[self.private.pk])).status_code == 404
-            assert client.post(f"{reverse('compound_search_export')}?search={self.private.pk}").status_code == 404
+            assert (
+                client.post(f"{reverse('compound_search_export')}?search={self.private.pk}").status_code
+                == 404
+            )
 
     def test_who_changes_and_deletes(self, client):
         client.force_login(self.kenta)
@@ -168,7 +199,13 @@ class TestPermissions:
 def test_deleting_warns_of_reserved_mailings(client, misaki):
     """RSV-1, TGT-8: the job keeps its own copy of the condition."""
     search = SavedSearch.objects.create(name="東京", condition=TOKYO, owner=misaki)
-    job = make_job(make_template("第1報"), search=search, condition=TOKYO, state="reserved", scheduled_at=timezone.now() + timedelta(days=1))
+    job = make_job(
+        make_template("第1報"),
+        search=search,
+        condition=TOKYO,
+        state="reserved",
+        scheduled_at=timezone.now() + timedelta(days=1),
+    )
     assert f"#{job.pk}" in client.get(reverse("search_delete", args=[search.pk])).context["uses"][0]
     assert SavedSearch.objects.exists()
     client.post(reverse("search_delete", args=[search.pk]))
@@ -190,7 +227,10 @@ def test_export_is_safe_and_complete(client, misaki):
 
 def test_as_many_queries_for_one_as_for_three(client, misaki, django_assert_num_queries):
     template = make_template()
-    condition = {"match": "all", "blocks": [{"item": "mail.template", "operator": "is", "values": [str(template.pk)]}]}
+    condition = {
+        "match": "all",
+        "blocks": [{"item": "mail.template", "operator": "is", "values": [str(template.pk)]}],
+    }
     SavedSearch.objects.create(name="0", condition=condition, owner=misaki)
     make_lead("0@example.jp")
 

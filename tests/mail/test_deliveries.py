@@ -265,10 +265,22 @@ class TestLeadPanel:
                 text = client.get(reverse("lead", args=[lead.pk])).content.decode()
             return text, len(captured)
 
-        first = make_delivery(lead, job=make_job(), template=make_template("第1報"), reply="250 2.0.0 Ok", remote_host="mx1.example.co.jp")
+        first = make_delivery(
+            lead,
+            job=make_job(),
+            template=make_template("第1報"),
+            reply="250 2.0.0 Ok",
+            remote_host="mx1.example.co.jp",
+        )
         page()
         text, one = page()
-        for shown in ("第1報", "mx1.example.co.jp", "250 2.0.0 Ok", reverse("delivery", args=[first.pk]), reverse("job", args=[first.job_id])):
+        for shown in (
+            "第1報",
+            "mx1.example.co.jp",
+            "250 2.0.0 Ok",
+            reverse("delivery", args=[first.pk]),
+            reverse("job", args=[first.job_id]),
+        ):
             assert shown in text
         for number in (2, 3):
             make_delivery(lead, state="excluded", job=make_job(), template=make_template(f"第{number}報"))

@@ -18,7 +18,9 @@ class Command(JsonCommand):
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument("--search", type=int, metavar="ID", help="a saved search")
         source.add_argument(
-            "--where", metavar="JSON", help='{"match": "all", "blocks": [{"item": …, "operator": …, "values": […]}]}'
+            "--where",
+            metavar="JSON",
+            help='{"match": "all", "blocks": [{"item": …, "operator": …, "values": […]}]}',
         )
         parser.add_argument("--count", action="store_true", help="only the number of leads")
 
@@ -37,8 +39,14 @@ class Command(JsonCommand):
         rows = list(leads.order_by("id").values_list(*columns))
         lines = ["\t".join(_one_line(value) for value in row) for row in rows]
         self.answer(
-            {"count": len(rows), "condition": said, "leads": [dict(zip(columns, row, strict=True)) for row in rows]},
-            "\n".join([*lines, _("%(count)s leads: %(condition)s") % {"count": len(rows), "condition": said}]),
+            {
+                "count": len(rows),
+                "condition": said,
+                "leads": [dict(zip(columns, row, strict=True)) for row in rows],
+            },
+            "\n".join(
+                [*lines, _("%(count)s leads: %(condition)s") % {"count": len(rows), "condition": said}]
+            ),
             as_json=options["json"],
         )
 
