@@ -7,7 +7,6 @@ class LeadsConfig(AppConfig):
 
     def ready(self) -> None:
         from leads import audit_labels, finder, home_cards
-        from leads.audit_words import register_audit_words
         from leads.models import LeadImport, SavedSearch
         from leads.search.items import register_lead_items
         from settings.audit import Target, register_action, register_detail, register_target
@@ -45,7 +44,6 @@ class LeadsConfig(AppConfig):
             )
         )
         register_lead_items()
-        register_audit_words()
         register_tab(Tab("leads", _("Leads (applicants)"), 20))
         register_page(
             Page(
