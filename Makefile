@@ -40,7 +40,7 @@ test: install  ## all tests, on real PostgreSQL and Redis
 check: install translations  ## lint, format, types, imports, migrations, texts, docs
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy
+	SMP_DEVELOPMENT=1 DATABASE_URL=postgresql://types@localhost/types REDIS_URL=redis://localhost/0 $(PY) -m mypy  # reads the settings, asks no server
 	.venv/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) manage.py translations check
