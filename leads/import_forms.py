@@ -1,6 +1,7 @@
 """The upload form of 「CSV一括更新」."""
 
 from django import forms
+from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from leads.imports.steps import MEGABYTE, MOST_MEGABYTES
@@ -36,14 +37,14 @@ class ImportForm(forms.Form):
         },
     )
 
-    def clean_file(self):
-        file = self.cleaned_data["file"]
-        if file.size > MOST_MEGABYTES * MEGABYTE:
+    def clean_file(self) -> "UploadedFile[bytes]":
+        file: "UploadedFile[bytes]" = self.cleaned_data["file"]
+        if (file.size or 0) > MOST_MEGABYTES * MEGABYTE:
             raise forms.ValidationError(
                 _("The file is larger than %(limit)s MB. Split it into several files."),
                 params={"limit": MOST_MEGABYTES},
             )
         return file
 
-    def clean_key(self):
-        return self.cleaned_data["key"] or LeadImport.Key.ID
+    def clean_key(self) -> str:
+        return str(self.cleaned_data["key"] or LeadImport.Key.ID)

@@ -28,12 +28,15 @@ def record(
         action=action,
         user=user,
         user_name=str(user)[:150] if user else "system",
-        target_type=target._meta.model_name if target is not None else "",
+        target_type=(target._meta.model_name or "") if target is not None else "",
         target_id=str(target.pk)[:40] if target is not None else "",
         target_label=(target_label or (str(target) if target is not None else ""))[:200],
         detail=detail or {},
         ip=ip,
     )
+
+
+ModelClass = type[Model]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Target:
     type: str
     label: Text
     url_name: str = ""
-    model: type[Model] | None = None
+    model: ModelClass | None = None
 
 
 ACTIONS: dict[str, Text] = {}

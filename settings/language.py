@@ -20,7 +20,7 @@ class UserLanguageMiddleware:
         wanted = request.session.get(SESSION_KEY) or request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME)
         language = wanted if wanted in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
         with translation.override(language):
-            request.LANGUAGE_CODE = language  # type: ignore[attr-defined]
+            request.LANGUAGE_CODE = language
             response = self.get_response(request)
             response.headers.setdefault("Content-Language", language)
             return response

@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from django.db.models import Field
 from django.utils import translation
 
 from leads.address import check_email
@@ -138,10 +139,16 @@ def header_key(text: str) -> str:
     return re.sub(r"[\s_*※]+", "", unicodedata.normalize("NFKC", text)).casefold()
 
 
+def lead_field(name: str) -> "Field[Any, Any]":
+    field = Lead._meta.get_field(name)
+    assert isinstance(field, Field)
+    return field
+
+
 def labels() -> dict[str, str]:
     """Field name → the header of a base file in the active language, for everything an import may write."""
     names = {"id": str(LeadImport.Key.ID.label)}
-    return names | {name: str(Lead._meta.get_field(name).verbose_name) for name in WRITABLE}
+    return names | {name: str(lead_field(name).verbose_name) for name in WRITABLE}
 
 
 def _known_headers() -> dict[str, tuple[str, Code]]:
@@ -158,7 +165,7 @@ def _known_headers() -> dict[str, tuple[str, Code]]:
             for target, label in labels().items():
                 known[header_key(label)] = (target, "")
             for name, (note, _aliases) in _IGNORED.items():
-                known[header_key(str(Lead._meta.get_field(name).verbose_name))] = ("", note)
+                known[header_key(str(lead_field(name).verbose_name))] = ("", note)
     return known
 
 
@@ -259,7 +266,7 @@ def clean(column: Column, cells: Sequence[str], *, mode: str) -> Cleaned:
             (parse_number, "number") if column.type == LeadColumn.Type.NUMBER else (parse_date, "date")
         )
         return _clean_parsed(cleaned, parse, code)
-    limit = LONGEST_EXTRA if column.extra_key else Lead._meta.get_field(target).max_length or LONGEST_NOTE
+    limit = LONGEST_EXTRA if column.extra_key else lead_field(target).max_length or LONGEST_NOTE
     if max(map(len, cleaned.cells), default=0) > limit:
         for place, cell in enumerate(cleaned.cells):
             if len(cell) > limit:

@@ -98,7 +98,7 @@ def insert_sql(columns: Sequence[Column]) -> dict[str, str]:
         "extra": _extra_sql(columns, cells, None) or "'{}'::jsonb",
     }
     for field in Lead._meta.concrete_fields:
-        name = field.column
+        name = str(field.column)
         if field.generated or name in values or name in {"id", "unsubscribed_at", "deleted_at"}:
             continue
         if name in CHOICE_DEFAULTS:

@@ -119,7 +119,7 @@ class FileProblem(Exception):
 
 def file_problem_text(error: Mapping[str, Any]) -> str:
     """LeadImport.error in the active language."""
-    return str(FILE[error["code"]]) % error["params"]
+    return str(str(FILE[error["code"]]) % error["params"])
 
 
 def row_problem_text(code: Code, params: Params) -> str:

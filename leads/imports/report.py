@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from leads.imports.columns import CHOICE_DEFAULTS, Column, labels
+from leads.imports.columns import CHOICE_DEFAULTS, Column, labels, lead_field
 from leads.imports.problems import NOTE, Found, note_texts, row_problem_text
 from leads.imports.read import recognise, rows_of
 from leads.imports.steps import columns_of, file_blocks
@@ -199,7 +199,7 @@ def _old(column: Column, lead: Lead) -> str:
 
 def _display(column: Column, value: str) -> str:
     if column.target in CHOICE_DEFAULTS:
-        return str(dict(Lead._meta.get_field(column.target).choices or []).get(value, value))
+        return str(dict(lead_field(column.target).flatchoices).get(value, value))
     return value
 
 
@@ -226,14 +226,14 @@ def wrong_rows_csv(lead_import: LeadImport) -> Iterator[str]:
             pgettext("spreadsheet", "Column"),
             _("Reason"),
         ]
-    )  # type: ignore[operator]
+    )
     for staged in wrong:
         row = next((row for line, row in rows if line == staged.line), [])
         problems, _notes = remarks(staged, columns)
         padded = [*row, *[""] * (len(header) - len(row))]
         where = " / ".join(dict.fromkeys(problem.column for problem in problems if problem.column))
         why = " / ".join(problem.text for problem in problems)
-        yield writer.writerow([*map(safe_cell, padded), str(staged.line), safe_cell(where), safe_cell(why)])  # type: ignore[misc]
+        yield writer.writerow([*map(safe_cell, padded), str(staged.line), safe_cell(where), safe_cell(why)])
 
 
 def base_file() -> Iterator[str]:

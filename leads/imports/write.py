@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -29,7 +30,7 @@ def write(
         if lead_import.mode == LeadImport.Mode.ADD
         else _update_statements(lead_import, columns)
     )
-    values = {
+    values: dict[str, Any] = {
         "id": lead_import.pk,
         "now": now,
         "evidence": lead_import.evidence,

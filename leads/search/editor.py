@@ -4,7 +4,7 @@ Fields: match, expression, blocks (how many), and per block n: item-n, operator-
 each in a text area), values-n-<part> for a record. Everything works as plain form posts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class BlockView:
     index: int
     item: Item | None
     item_key: str
-    operators: list[tuple[str, Text, bool]]
+    operators: Sequence[tuple[str, Text, bool]]
     inputs: list[Input]
     errors: list[str] = field(default_factory=list)
 

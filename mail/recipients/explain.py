@@ -200,7 +200,7 @@ def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
         outlook = {
             None: _("the lead does not match the search condition"),
             "": _("the lead would be mailed"),
-        }.get(expected) or str(Reason(expected).label)
+        }.get(expected) or str(Reason(expected or "").label)
         return Explanation(
             "none", "not_decided",
             _("Not decided yet: the search runs again when the mailing starts (%(at)s).") % {"at": moment(job.scheduled_at)},

@@ -51,9 +51,9 @@ class _Echo:
 
 def csv_lines(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
     writer = csv.writer(_Echo(), lineterminator="\r\n")
-    yield BOM + writer.writerow([safe_cell(cell) for cell in header])  # type: ignore[operator]
+    yield BOM + writer.writerow([safe_cell(cell) for cell in header])
     for row in rows:
-        yield writer.writerow([safe_cell(cell) for cell in row])  # type: ignore[misc]
+        yield writer.writerow([safe_cell(cell) for cell in row])
 
 
 def csv_response(file_name: str, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
