@@ -38,7 +38,7 @@ class ImportForm(forms.Form):
     )
 
     def clean_file(self) -> "UploadedFile[bytes]":
-        file: "UploadedFile[bytes]" = self.cleaned_data["file"]
+        file: UploadedFile[bytes] = self.cleaned_data["file"]
         if (file.size or 0) > MOST_MEGABYTES * MEGABYTE:
             raise forms.ValidationError(
                 _("The file is larger than %(limit)s MB. Split it into several files."),

@@ -135,5 +135,5 @@ def test_an_opt_out_while_an_administrator_saves():
     own = lambda: unsubscribe(lead, evidence="opt_out_form", now=NOW)  # noqa: E731
     admin = lambda: change_lead(lead, {"dm_permission": "wanted"}, way=Way.ADMIN_EDIT, now=NOW)  # noqa: E731
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(run, [own, admin]))[0] == "done"
+        assert next(iter(pool.map(run, [own, admin]))) == "done"
     assert Lead.objects.values_list("unsubscribed_at", "dm_permission").get() == (NOW, "unwanted")
