@@ -43,7 +43,7 @@ ModelClass = type[Model]
 class Target:
     """What is known of one kind of target: its word, its page (a URL name with the id as only argument), its model."""
 
-    type: str
+    kind: str  # the model's name in lower case, as AuditEntry.target_type holds it
     label: Text
     url_name: str = ""
     model: ModelClass | None = None
@@ -61,7 +61,7 @@ def register_action(action: str, label: Text) -> None:
 
 
 def register_target(target: Target) -> None:
-    TARGETS[target.type] = target
+    TARGETS[target.kind] = target
 
 
 def register_detail(key: str, label: Text, choices: Iterable[tuple[str, Text]] = ()) -> None:
