@@ -37,8 +37,8 @@ def truth(tmp_path):
     url = f"postgresql://{who}@/{values['NAME']}?host={quote(values['HOST'])}"
     environment = {
         "SMP_RELAY": f"127.0.0.1:{sink.stdout.readline().strip()}",
-        "SMP_SMTP_TIMEOUT": "1",
-        "SMP_SMTP_DOT_TIMEOUT": "1",
+        "SMP_SMTP_TIMEOUT": "10",
+        "SMP_SMTP_DOT_TIMEOUT": "10",
         "DATABASE_URL": url + (f"&port={values['PORT']}" if values["PORT"] else ""),
     }
     yield path, os.environ | environment
@@ -119,7 +119,9 @@ def test_random_kills_of_two_workers_twice_over(truth):
     job = make_sending_job(*[f"r{number}@x.example.jp" for number in range(400)])
     kills = 0
     for _time in range(2):
-        crowd = run(job, truth, "crowd", 2, SMP_CROWD_SECONDS="4")
+        crowd = run(
+            job, truth, "crowd", 2, SMP_CROWD_SECONDS="4", SMP_SMTP_TIMEOUT="1", SMP_SMTP_DOT_TIMEOUT="3"
+        )
         assert crowd.returncode == 0, crowd.stderr
         kills += int(crowd.stdout)
     recover(job, truth)
