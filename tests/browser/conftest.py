@@ -1,0 +1,123 @@
+"""A real demo (every process of the product) and a headless Chromium for the story. Skipped without Chromium."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+# Pictures of the walk, to be looked at: SCREENSHOTS=folder make test
+SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
+
+
+def pytest_collection_modifyitems(items):
+    if CHROMIUM is None:
+        for item in items:
+            if "tests/browser" in str(item.path):
+                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine (apt install chromium)"))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """The address of a fresh demo with sample data, on servers of its own; stopped by its process id.
+    DEMO=http://127.0.0.1:8000 walks through a demo that already runs."""
+    if running := os.environ.get("DEMO"):
+        yield running
+        return
+    data = tmp_path_factory.mktemp("demo")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SMP_", "DATABASE_URL", "REDIS_URL"))
+    } | {"SMP_DATA": str(data)}
+    log = data / "demo.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", "--port", str(port)],
+            cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 180
+        while not answers(address):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
+            time.sleep(0.5)
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def answers(address):
+    try:
+        with urllib.request.urlopen(f"{address}/login/", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Walk:
+    """A page with the few words the story needs; keeps what the browser complained about."""
+
+    def __init__(self, context, address):
+        self.page = context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.address = address
+        self.complaints = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+
+    def go(self, path):
+        self.page.goto(self.address + path)
+
+    def log_in(self, name="admin", password="demo-demo-demo"):
+        self.go("/login/")
+        self.page.fill("input[name=username]", name)
+        self.page.fill("input[name=password]", password)
+        self.page.get_by_role("button", name="ログイン").click()
+        self.page.wait_for_url(f"{self.address}/")
+
+    def picture(self, name):
+        """Also proves that nothing of the page scrolls sideways."""
+        sideways = self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        assert not sideways, f"{name} scrolls sideways"
+        if SCREENSHOTS:
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+
+
+@pytest.fixture
+def walk(browser, demo):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="ja-JP", timezone_id="Asia/Tokyo")
+    yield Walk(context, demo)
+    context.close()
+
+
+@pytest.fixture
+def phone(browser, demo):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, locale="ja-JP", timezone_id="Asia/Tokyo")
+    yield Walk(context, demo)
+    context.close()
