@@ -31,6 +31,7 @@ from mail.models.send_job import RecipientRule
 from mail.recipients.reasons import Reason
 from mail.smtp.replies import SWITCH_OFF_AT_ONCE
 from settings.models import AuditEntry, Role, User
+from settings.system_settings import set_setting
 from smp.demo import mails, people
 
 PASSWORD = "demo-demo-demo"
@@ -150,6 +151,13 @@ def make_mail_settings() -> None:
             "reply_to": "info@seminar.example.jp",
         },
     )
+    # LAW-1: new templates start with these lines.
+    for key, value in {
+        "legal_name": "株式会社エスエムピー セミナー事務局",
+        "legal_address": "〒100-0005 東京都千代田区丸の内1-1-1",
+        "legal_contact": "info@seminar.example.jp / 03-0000-0000",
+    }.items():
+        set_setting(key, value, user=None)
 
 
 def make_columns() -> dict[str, LeadColumn]:
