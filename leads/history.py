@@ -30,13 +30,20 @@ def history_of(lead: Lead, columns: Iterable[LeadColumn], *, limit: int) -> list
     labels = change_labels(columns)
     order = {field: place for place, field in enumerate(labels)}  # JSON in the database keeps no order
     entries = []
-    for entry in AuditEntry.objects.filter(target_type="lead", target_id=str(lead.pk)).order_by("-id")[:limit]:
-        changes = sorted(entry.detail.get("changes", {}).items(), key=lambda change: order.get(change[0], len(order)))
+    for entry in AuditEntry.objects.filter(target_type="lead", target_id=str(lead.pk)).order_by("-id")[
+        :limit
+    ]:
+        changes = sorted(
+            entry.detail.get("changes", {}).items(), key=lambda change: order.get(change[0], len(order))
+        )
         shown = [
-            (labels.get(field, field), shown_value(field, old), shown_value(field, new)) for field, (old, new) in changes
+            (labels.get(field, field), shown_value(field, old), shown_value(field, new))
+            for field, (old, new) in changes
         ]
         source = str(entry.detail.get("source", ""))
-        entries.append(HistoryEntry(entry.at, _who(entry), _action(entry), source, shown, entry.action == "lead.create"))
+        entries.append(
+            HistoryEntry(entry.at, _who(entry), _action(entry), source, shown, entry.action == "lead.create")
+        )
     return entries
 
 

@@ -16,7 +16,16 @@ def register() -> None:
     register_finder(Finder("templates", _("Mail templates"), find_templates, position=40))
     register_synonyms("セミナー", "キャンペーン")
     register_synonyms("テンプレ一覧", "テンプレート一覧")
-    register_aliases("wizard", "送信者指定方法", "送信ユーザ指定", "検索条件指定", "メール送信", "一斉送信", "メール配信", "予約送信")
+    register_aliases(
+        "wizard",
+        "送信者指定方法",
+        "送信ユーザ指定",
+        "検索条件指定",
+        "メール送信",
+        "一斉送信",
+        "メール配信",
+        "予約送信",
+    )
     register_aliases("jobs", "送信履歴", "配信履歴", "送信予約一覧", "メール送信履歴")
     register_aliases("deliveries", "個別送信履歴", "不達", "エラーメール", "メール履歴")
     register_aliases("templates", "メールテンプレート", "ひな形")
@@ -32,7 +41,12 @@ def find_jobs(user: object, text: str) -> list[Result]:
     condition = Q(template__name__icontains=text) | Q(search_name__icontains=text)
     if (number := _number(text)) is not None:
         condition |= Q(pk=number)
-    jobs = SendJob.objects.exclude(state=JobState.DRAFT).filter(condition).select_related("template").order_by("-pk")[:LIMIT]
+    jobs = (
+        SendJob.objects.exclude(state=JobState.DRAFT)
+        .filter(condition)
+        .select_related("template")
+        .order_by("-pk")[:LIMIT]
+    )
     return [
         Result(
             job.template.name if job.template else f"#{job.pk}",
@@ -48,4 +62,6 @@ def find_templates(user: object, text: str) -> list[Result]:
     if (number := _number(text)) is not None:
         condition |= Q(pk=number)
     found = MailTemplate.objects.filter(condition, archived_at=None).order_by("-updated_at", "-pk")[:LIMIT]
-    return [Result(template.name, reverse("template", args=[template.pk]), template.subject) for template in found]
+    return [
+        Result(template.name, reverse("template", args=[template.pk]), template.subject) for template in found
+    ]

@@ -27,11 +27,20 @@ def register() -> None:
 
 def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
     """Jobs on their way with what the rows say now: two queries, whatever their number."""
-    jobs = list(SendJob.objects.filter(state__in=(*RUNNING, JobState.PAUSED)).select_related("template").order_by("-pk")[:SHOWN])
+    jobs = list(
+        SendJob.objects.filter(state__in=(*RUNNING, JobState.PAUSED))
+        .select_related("template")
+        .order_by("-pk")[:SHOWN]
+    )
     if not jobs:
         return None
     states: dict[int, dict[str, int]] = {job.pk: {} for job in jobs}
-    counted = Delivery.objects.filter(job__in=jobs).order_by().values_list("job_id", "state").annotate(n=Count("pk"))
+    counted = (
+        Delivery.objects.filter(job__in=jobs)
+        .order_by()
+        .values_list("job_id", "state")
+        .annotate(n=Count("pk"))
+    )
     for job_id, state, number in counted:
         if job_id is not None:
             states[job_id][state] = number
@@ -39,7 +48,10 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
     for job in jobs:
         by_state = states[job.pk]
         waiting = sum(by_state.get(state, 0) for state in OPEN)
-        done = {name: by_state.get(name, 0) for name in (DeliveryState.SENT, DeliveryState.ERROR, DeliveryState.UNKNOWN)}
+        done = {
+            name: by_state.get(name, 0)
+            for name in (DeliveryState.SENT, DeliveryState.ERROR, DeliveryState.UNKNOWN)
+        }
         lines.append(
             {
                 "job": job,
@@ -55,7 +67,9 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
 
 def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
     """Halted jobs, and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). Two queries."""
-    halted = list(SendJob.objects.filter(state=JobState.HALTED).select_related("template").order_by("-pk")[:SHOWN])
+    halted = list(
+        SendJob.objects.filter(state=JobState.HALTED).select_related("template").order_by("-pk")[:SHOWN]
+    )
     unknown = list(
         SendJob.objects.filter(started_at__gte=now - LOOKS_BACK, counts__state__unknown__gt=0)
         .select_related("template")
@@ -63,7 +77,10 @@ def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None
     )
     if not halted and not unknown:
         return None
-    return {"halted": halted, "unknown": [{"job": job, "number": job.counts["state"]["unknown"]} for job in unknown]}
+    return {
+        "halted": halted,
+        "unknown": [{"job": job, "number": job.counts["state"]["unknown"]} for job in unknown],
+    }
 
 
 def reserved_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
@@ -73,7 +90,9 @@ def reserved_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
 
 def results_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """From the counts kept with a finished job."""
-    jobs = SendJob.objects.filter(state__in=(JobState.DONE, JobState.STOPPED), finished_at__isnull=False).select_related("template")
+    jobs = SendJob.objects.filter(
+        state__in=(JobState.DONE, JobState.STOPPED), finished_at__isnull=False
+    ).select_related("template")
     lines = []
     for job in jobs.order_by("-finished_at")[:SHOWN]:
         by_state = job.counts.get("state", {})

@@ -16,7 +16,9 @@ _LOCAL_PART = re.compile(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?")
 def check_local_part(value: str) -> None:
     if not _LOCAL_PART.fullmatch(value) or ".." in value:
         raise ValidationError(
-            _("Use 1 to 32 lower-case letters, digits, dots, hyphens and underscores; begin and end with a letter or digit.")
+            _(
+                "Use 1 to 32 lower-case letters, digits, dots, hyphens and underscores; begin and end with a letter or digit."
+            )
         )
 
 

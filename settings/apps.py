@@ -14,7 +14,9 @@ class SettingsConfig(AppConfig):
 
         audit_labels.register()
         register_finder(Finder("pages", _("Screens"), find_pages, position=10))
-        register_finder(Finder("settings", _("System settings"), find_settings, position=15, level="may_administer"))
+        register_finder(
+            Finder("settings", _("System settings"), find_settings, position=15, level="may_administer")
+        )
         register_tab(Tab("settings", _("Settings"), 90))
         register_page(
             Page("settings", _("System settings"), "system_settings", level="may_administer", position=10,

@@ -70,20 +70,32 @@ def detail_lines(entry: AuditEntry) -> list[tuple[str, str]]:
             lines += [_change(entry, model, name, change) for name, change in value.items()]
         elif key != "at" and value not in ("", None, [], {}):  # "at" is the moment the entry itself shows
             words = DETAIL_CHOICES.get(key, {})
-            lines.append((str(DETAILS.get(key, key)), str(words[value]) if isinstance(value, str) and value in words else _shown(value)))
+            lines.append(
+                (
+                    str(DETAILS.get(key, key)),
+                    str(words[value]) if isinstance(value, str) and value in words else _shown(value),
+                )
+            )
     return lines
 
 
 def _change(entry: AuditEntry, model: type[Model] | None, name: str, change: Any) -> tuple[str, str]:
     if entry.target_type == "systemsetting" and (setting := SETTINGS.get(name)):
         word = _now("Value")
-        shown = [show_value(setting, value) for value in change] if isinstance(change, list) else [show_value(setting, change)]
+        shown = (
+            [show_value(setting, value) for value in change]
+            if isinstance(change, list)
+            else [show_value(setting, change)]
+        )
     else:
         field = _field(model, name)
         word = str(field.verbose_name) if field else str(DETAILS.get(name, name))
         choices = dict(field.flatchoices) if field else {}
         values = change if isinstance(change, list) else [change]
-        shown = [_shown(choices.get(value, value) if not isinstance(value, (list, dict)) else value) for value in values]
+        shown = [
+            _shown(choices.get(value, value) if not isinstance(value, (list, dict)) else value)
+            for value in values
+        ]
     return word, " → ".join(shown[:2])
 
 
@@ -100,7 +112,13 @@ def _shown(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return _now("Yes") if value else _now("No")
-    text = value if isinstance(value, str) else str(value) if not isinstance(value, (list, dict)) else _listed(value)
+    text = (
+        value
+        if isinstance(value, str)
+        else str(value)
+        if not isinstance(value, (list, dict))
+        else _listed(value)
+    )
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 

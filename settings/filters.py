@@ -14,14 +14,22 @@ def action_choices() -> list[tuple[str, str]]:
 class AuditFilter(django_filters.FilterSet):
     """操作履歴: who, action, target, period (whole days, Japan's time)."""
 
-    user = django_filters.ModelChoiceFilter(label=_("Who"), queryset=User.objects.order_by("username"), empty_label=_("Everybody"))
+    user = django_filters.ModelChoiceFilter(
+        label=_("Who"), queryset=User.objects.order_by("username"), empty_label=_("Everybody")
+    )
     action = django_filters.ChoiceFilter(label=_("Action"), choices=action_choices, empty_label=_("All"))
     target = django_filters.CharFilter(label=_("Target"), method="by_target", max_length=200)
     since = django_filters.DateFilter(
-        label=_("From (day)"), field_name="at", lookup_expr="date__gte", widget=forms.DateInput(attrs={"type": "date"})
+        label=_("From (day)"),
+        field_name="at",
+        lookup_expr="date__gte",
+        widget=forms.DateInput(attrs={"type": "date"}),
     )
     until = django_filters.DateFilter(
-        label=_("To (day)"), field_name="at", lookup_expr="date__lte", widget=forms.DateInput(attrs={"type": "date"})
+        label=_("To (day)"),
+        field_name="at",
+        lookup_expr="date__lte",
+        widget=forms.DateInput(attrs={"type": "date"}),
     )
 
     class Meta:

@@ -32,7 +32,11 @@ def remember_language(request: HttpRequest, response: HttpResponse, language: st
         return False
     request.session[SESSION_KEY] = language
     response.set_cookie(
-        settings.LANGUAGE_COOKIE_NAME, language, max_age=365 * 86400, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE
+        settings.LANGUAGE_COOKIE_NAME,
+        language,
+        max_age=365 * 86400,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
     )
     return True
 

@@ -21,7 +21,9 @@ class User(AbstractUser):
     last_name = None  # type: ignore[assignment]
     name = models.CharField(_("Name"), max_length=100)
     role = models.CharField(_("Role"), max_length=20, choices=Role, default=Role.VIEWER)
-    language = models.CharField(_("Language"), max_length=2, choices=[("ja", "日本語"), ("en", "English")], default="ja")
+    language = models.CharField(
+        _("Language"), max_length=2, choices=[("ja", "日本語"), ("en", "English")], default="ja"
+    )
 
     REQUIRED_FIELDS = ["name"]
 

@@ -1,9 +1,9 @@
 """SYS-1: who may open what. Every page needs a login unless it is marked public; views name the level they need.
 
-    @needs_view          everyone who is logged in (viewers included)
-    @needs_edit          特権管理者 and キャンペーン管理者: changes leads, templates, jobs
-    @needs_administer    特権管理者: system settings, users, the audit log
-    @public              no login (opt-out pages, login)
+@needs_view          everyone who is logged in (viewers included)
+@needs_edit          特権管理者 and キャンペーン管理者: changes leads, templates, jobs
+@needs_administer    特権管理者: system settings, users, the audit log
+@public              no login (opt-out pages, login)
 """
 
 from collections.abc import Callable

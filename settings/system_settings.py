@@ -17,7 +17,9 @@ from smp.lib.finder import Result, normalise
 
 Text = str | Promise
 
-CHANGED_MEANWHILE = _("Somebody else changed this setting meanwhile; it is now: %(value)s. Check it and save again.")
+CHANGED_MEANWHILE = _(
+    "Somebody else changed this setting meanwhile; it is now: %(value)s. Check it and save again."
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def get_setting(key: str) -> Any:
     return setting.default if row is None else row
 
 
-def set_setting(key: str, value: Any, *, user: User | None, expected: Any = None, ip: str | None = None) -> bool:
+def set_setting(
+    key: str, value: Any, *, user: User | None, expected: Any = None, ip: str | None = None
+) -> bool:
     """Stores a value of the setting's type, audited. False when it was that value already.
 
     `expected` is what the user saw; when two change it at once the second is told (ValidationError).
@@ -64,18 +68,27 @@ def set_setting(key: str, value: Any, *, user: User | None, expected: Any = None
     value = clean_value(setting, value)
     with transaction.atomic():
         # The row must exist before it can be locked: two first changes at once would both insert.
-        SystemSetting.objects.bulk_create([SystemSetting(key=key, value=setting.default)], ignore_conflicts=True)
+        SystemSetting.objects.bulk_create(
+            [SystemSetting(key=key, value=setting.default)], ignore_conflicts=True
+        )
         row = SystemSetting.objects.select_for_update().get(key=key)
         before = row.value
         if expected is not None and before != expected:
-            raise ValidationError(CHANGED_MEANWHILE, code="changed_meanwhile", params={"value": show_value(setting, before)})
+            raise ValidationError(
+                CHANGED_MEANWHILE, code="changed_meanwhile", params={"value": show_value(setting, before)}
+            )
         if before == value:
             return False
         row.value = value
         row.updated_by = user
         row.save(update_fields=["value", "updated_by", "updated_at"])
         audit.record(
-            "setting.change", user=user, target=row, target_label=str(setting), detail={"changes": {key: [before, value]}}, ip=ip
+            "setting.change",
+            user=user,
+            target=row,
+            target_label=str(setting),
+            detail={"changes": {key: [before, value]}},
+            ip=ip,
         )
     return True
 
@@ -102,9 +115,13 @@ def validate_setting(setting: Setting, value: Any) -> None:
     """Raises ValidationError with what is wrong and what to do."""
     if setting.type is int:
         if setting.minimum is not None and value < setting.minimum:
-            raise ValidationError(_("Enter a value of %(minimum)s or more."), params={"minimum": setting.minimum})
+            raise ValidationError(
+                _("Enter a value of %(minimum)s or more."), params={"minimum": setting.minimum}
+            )
         if setting.maximum is not None and value > setting.maximum:
-            raise ValidationError(_("Enter a value of %(maximum)s or less."), params={"maximum": setting.maximum})
+            raise ValidationError(
+                _("Enter a value of %(maximum)s or less."), params={"maximum": setting.maximum}
+            )
     elif setting.maximum is not None and isinstance(value, str) and len(value) > setting.maximum:
         raise ValidationError(
             _("Enter at most %(maximum)s characters (now %(length)s)."),
@@ -139,7 +156,13 @@ def settings_by_section() -> list[tuple[str, list[Line]]]:
     for setting in SETTINGS.values():
         row = rows.get(setting.key)
         value = row.value if row else setting.default
-        line = Line(setting, show_value(setting, value), show_value(setting, setting.default), value != setting.default, row)
+        line = Line(
+            setting,
+            show_value(setting, value),
+            show_value(setting, setting.default),
+            value != setting.default,
+            row,
+        )
         sections.setdefault(str(setting.section), []).append(line)
     # What has no heading of its own comes last, under "Other".
     return sorted(sections.items(), key=lambda section: section[0] == "")

@@ -28,7 +28,10 @@ def save_user(user: User, values: dict[str, Any], *, by: User | None, ip: str | 
     with transaction.atomic():
         # Two administrators who demote each other at once wait here for each other.
         administrators = set(
-            User.objects.select_for_update().filter(role=Role.PRIVILEGED, is_active=True).order_by("pk").values_list("pk", flat=True)
+            User.objects.select_for_update()
+            .filter(role=Role.PRIVILEGED, is_active=True)
+            .order_by("pk")
+            .values_list("pk", flat=True)
         )
         before = {} if created else User.objects.filter(pk=user.pk).values(*WATCHED).get()
         for name in WATCHED:
@@ -49,11 +52,17 @@ def save_user(user: User, values: dict[str, Any], *, by: User | None, ip: str | 
                 user.save()
         except IntegrityError as error:
             raise ValidationError({"username": TAKEN}, code="taken") from error
-        changes = {name: [before.get(name), getattr(user, name)] for name in WATCHED if before.get(name) != getattr(user, name)}
+        changes = {
+            name: [before.get(name), getattr(user, name)]
+            for name in WATCHED
+            if before.get(name) != getattr(user, name)
+        }
         changed = [*changes, *(["password"] if password else [])]
         if changed:
             detail: dict[str, Any] = {"changes": changes}
             if password and not created:
                 detail["password"] = True
-            audit.record("user.create" if created else "user.edit", user=by, target=user, detail=detail, ip=ip)
+            audit.record(
+                "user.create" if created else "user.edit", user=by, target=user, detail=detail, ip=ip
+            )
     return changed

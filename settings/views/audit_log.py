@@ -23,7 +23,13 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     found = AuditFilter(request.GET, AuditEntry.objects.all())
     page = Paginator(found.qs, get_setting("page_size")).get_page(request.GET.get("page"))
     lines = [
-        {"entry": entry, "action": action_label(entry.action), "word": target_word(entry), "url": target_url(entry), "details": detail_lines(entry)}
+        {
+            "entry": entry,
+            "action": action_label(entry.action),
+            "word": target_word(entry),
+            "url": target_url(entry),
+            "details": detail_lines(entry),
+        }
         for entry in page
     ]
     return render(request, "settings/audit_log.html", {"page_obj": page, "lines": lines, "form": found.form})
@@ -36,9 +42,21 @@ def export_audit_log(request: HttpRequest) -> HttpResponse:
     found = AuditFilter(request.GET, AuditEntry.objects.all())
     entries = found.qs
     audit.record(
-        "audit.export", user=request.user, detail={"filter": request.GET.urlencode(), "rows": entries.count()}, ip=client_ip(request)
+        "audit.export",
+        user=request.user,
+        detail={"filter": request.GET.urlencode(), "rows": entries.count()},
+        ip=client_ip(request),
     )
-    header = [_("Time"), _("Who"), _("Action"), _("Kind of target"), _("Target ID"), _("Target"), _("Details"), _("IP address")]
+    header = [
+        _("Time"),
+        _("Who"),
+        _("Action"),
+        _("Kind of target"),
+        _("Target ID"),
+        _("Target"),
+        _("Details"),
+        _("IP address"),
+    ]
 
     def rows() -> Iterator[list[object]]:
         for entry in entries.iterator(chunk_size=2000):

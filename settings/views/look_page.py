@@ -12,7 +12,9 @@ from settings.permissions import needs_administer
 class Sample(forms.Form):
     name = forms.CharField(label="名前", help_text="姓と名のあいだは空けてください。")
     mail = forms.EmailField(label="E-mailアドレス")
-    kind = forms.ChoiceField(label="種別", choices=[("a", "来場者"), ("b", "管理者"), ("c", "講演者")], widget=forms.RadioSelect)
+    kind = forms.ChoiceField(
+        label="種別", choices=[("a", "来場者"), ("b", "管理者"), ("c", "講演者")], widget=forms.RadioSelect
+    )
     wanted = forms.MultipleChoiceField(
         label="DM許可", choices=[("w", "希望する"), ("u", "希望しない")], widget=forms.CheckboxSelectMultiple
     )
@@ -21,7 +23,9 @@ class Sample(forms.Form):
     day = forms.DateField(label="日付", widget=forms.DateInput(attrs={"type": "date"}))
     file = forms.FileField(label="ファイル", required=False)
     body = forms.CharField(label="本文", widget=forms.Textarea, required=False)
-    agree = forms.BooleanField(label="個人情報の取り扱いに同意する", required=False, help_text="あとから変えられます。")
+    agree = forms.BooleanField(
+        label="個人情報の取り扱いに同意する", required=False, help_text="あとから変えられます。"
+    )
 
 
 @needs_administer

@@ -37,9 +37,14 @@ def edit_system_setting(request: HttpRequest, key: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         new = form.cleaned_data["value"]
         if setting.warning and new != value and "confirmed" not in request.POST:
-            raw = {"value": ("1" if new else "0") if setting.type is bool else new, "seen": form.cleaned_data["seen"]}
+            raw = {
+                "value": ("1" if new else "0") if setting.type is bool else new,
+                "seen": form.cleaned_data["seen"],
+            }
             return render(
-                request, "settings/confirm_system_setting.html", context | {"new": show_value(setting, new), "hidden": raw.items()}
+                request,
+                "settings/confirm_system_setting.html",
+                context | {"new": show_value(setting, new), "hidden": raw.items()},
             )
         try:
             changed = set_setting(key, new, user=request.user, expected=form.expected, ip=client_ip(request))
@@ -47,7 +52,11 @@ def edit_system_setting(request: HttpRequest, key: str) -> HttpResponse:
             form.add_error("value", error)
         else:
             if changed:
-                messages.success(request, _("%(setting)s is now: %(value)s") % {"setting": setting, "value": show_value(setting, new)})
+                messages.success(
+                    request,
+                    _("%(setting)s is now: %(value)s")
+                    % {"setting": setting, "value": show_value(setting, new)},
+                )
             else:
                 messages.info(request, _("Nothing was changed."))
             return redirect("system_settings")

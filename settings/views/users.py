@@ -24,7 +24,9 @@ def users(request: HttpRequest) -> HttpResponse:
     sort = request.GET.get("sort", "username")
     if sort.removeprefix("-") not in SORTS:
         sort = "username"
-    page = Paginator(User.objects.order_by(sort, "pk"), get_setting("page_size")).get_page(request.GET.get("page"))
+    page = Paginator(User.objects.order_by(sort, "pk"), get_setting("page_size")).get_page(
+        request.GET.get("page")
+    )
     return render(request, "settings/users.html", {"page_obj": page, "sort": sort})
 
 

@@ -56,7 +56,9 @@ def csv_lines(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> Iterator[
         yield writer.writerow([safe_cell(cell) for cell in row])
 
 
-def csv_response(file_name: str, header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> StreamingHttpResponse:
+def csv_response(
+    file_name: str, header: Iterable[Any], rows: Iterable[Iterable[Any]]
+) -> StreamingHttpResponse:
     """A download that never holds the whole file in memory; `rows` may be `queryset.iterator()`-fed."""
     response = StreamingHttpResponse(csv_lines(header, rows), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file_name)}"

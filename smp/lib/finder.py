@@ -74,7 +74,11 @@ def find(user: object, text: str) -> list[tuple[Finder, list[Result]]]:
     text = clean_question(text)
     if not text:
         return []
-    finders = [finder for finder in FINDERS.values() if finder.level == "may_view" or getattr(user, finder.level, False)]
+    finders = [
+        finder
+        for finder in FINDERS.values()
+        if finder.level == "may_view" or getattr(user, finder.level, False)
+    ]
     found = []
     for finder in sorted(finders, key=lambda finder: finder.position):
         if results := list(finder.search(user, text))[:LIMIT]:
@@ -93,7 +97,9 @@ def find_pages(user: object, text: str) -> list[Result]:
         rank = min((_rank(name, question) for name in names for question in wanted if question), default=3)
         if rank < 3:
             tab = TABS.get(page.tab)
-            ranked.append((rank, Result(str(page.label), reverse(page.url_name), str(tab.label) if tab else "")))
+            ranked.append(
+                (rank, Result(str(page.label), reverse(page.url_name), str(tab.label) if tab else ""))
+            )
     return [result for _rank_, result in sorted(ranked, key=lambda pair: pair[0])]
 
 

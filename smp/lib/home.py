@@ -47,10 +47,16 @@ def register_quick_action(action: QuickAction) -> None:
 
 
 def cards_for(user: object) -> list[Card]:
-    allowed = [card for card in CARDS.values() if card.level == "may_view" or getattr(user, card.level, False)]
+    allowed = [
+        card for card in CARDS.values() if card.level == "may_view" or getattr(user, card.level, False)
+    ]
     return sorted(allowed, key=lambda card: card.position)
 
 
 def quick_actions_for(user: object) -> list[QuickAction]:
-    allowed = [action for action in QUICK_ACTIONS.values() if action.level == "may_view" or getattr(user, action.level, False)]
+    allowed = [
+        action
+        for action in QUICK_ACTIONS.values()
+        if action.level == "may_view" or getattr(user, action.level, False)
+    ]
     return sorted(allowed, key=lambda action: action.position)

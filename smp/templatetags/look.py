@@ -56,7 +56,12 @@ def when(value: datetime | date | None, form: str = "minutes") -> str:
         value = timezone.localtime(value)
     if form in {"long", "longday"}:
         return _long(value, clock=form == "long")
-    patterns = {"minutes": "%Y-%m-%d %H:%M", "seconds": "%Y-%m-%d %H:%M:%S", "day": "%Y-%m-%d", "clock": "%H:%M"}
+    patterns = {
+        "minutes": "%Y-%m-%d %H:%M",
+        "seconds": "%Y-%m-%d %H:%M:%S",
+        "day": "%Y-%m-%d",
+        "clock": "%H:%M",
+    }
     if not isinstance(value, datetime):
         return value.strftime("%Y-%m-%d")
     return value.strftime(patterns[form])
@@ -91,7 +96,9 @@ def sort_header(context: dict[str, Any], field: str, label: str, classes: str = 
     request: HttpRequest = context["request"]
     current = request.GET.get("sort") or str(context.get("sort") or "")
     direction = {field: "ascending", f"-{field}": "descending"}.get(current)
-    href = _changed(request, {"sort": f"-{field}" if direction == "ascending" else field, "page": None}).urlencode()
+    href = _changed(
+        request, {"sort": f"-{field}" if direction == "ascending" else field, "page": None}
+    ).urlencode()
     return format_html(
         '<th scope="col"{}{}><a href="?{}">{}</a></th>',
         format_html(' class="{}"', classes) if classes else "",
@@ -109,7 +116,10 @@ def count_line(page: Page) -> SafeString:
     before, _mark, after = words.partition("\0")
     counted = format_html('<span class="count">{}<b>{}</b>{}', before, number(total), after)
     if page.paginator.num_pages > 1:
-        shown = _("(%(first)s–%(last)s shown)") % {"first": number(page.start_index()), "last": number(page.end_index())}
+        shown = _("(%(first)s–%(last)s shown)") % {
+            "first": number(page.start_index()),
+            "last": number(page.end_index()),
+        }
         return format_html('{} <span class="quiet num">{}</span></span>', counted, shown)
     return format_html("{}</span>", counted)
 
@@ -152,10 +162,14 @@ def funnel_bar(value: int, total: int, fill: str = "out") -> SafeString:
     """The bar of one line of a funnel; `fill` is run (a total) or out (who drops out). The number stands beside it."""
     width = min(max(100 * value / total, 0.6), 100) if total and value else 0
     return format_html(
-        '<svg class="b" aria-hidden="true"><rect class="fill-{}" rx="3" width="{}%" height="100%"/></svg>', fill, f"{width:.2f}"
+        '<svg class="b" aria-hidden="true"><rect class="fill-{}" rx="3" width="{}%" height="100%"/></svg>',
+        fill,
+        f"{width:.2f}",
     )
 
 
 @register.simple_tag
 def legend_mark(fill: str) -> SafeString:
-    return format_html('<svg aria-hidden="true"><rect class="fill-{}" width="100%" height="100%"/></svg>', fill)
+    return format_html(
+        '<svg aria-hidden="true"><rect class="fill-{}" width="100%" height="100%"/></svg>', fill
+    )

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -41,7 +43,9 @@ def demo(tmp_path_factory):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SMP_", "DATABASE_URL", "REDIS_URL"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SMP_", "DATABASE_URL", "REDIS_URL"))
     } | {"SMP_DATA": str(data)}
     log = data / "demo.log"
     with log.open("wb") as output:
@@ -88,7 +92,9 @@ class Walk:
         self.address = address
         self.complaints = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type == "error" else None
+        )
 
     def go(self, path):
         self.page.goto(self.address + path)
@@ -102,7 +108,9 @@ class Walk:
 
     def picture(self, name):
         """Also proves that nothing of the page scrolls sideways."""
-        sideways = self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        sideways = self.page.evaluate(
+            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
         assert not sideways, f"{name} scrolls sideways"
         if SCREENSHOTS:
             Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
@@ -111,13 +119,17 @@ class Walk:
 
 @pytest.fixture
 def walk(browser, demo):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="ja-JP", timezone_id="Asia/Tokyo")
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, locale="ja-JP", timezone_id="Asia/Tokyo"
+    )
     yield Walk(context, demo)
     context.close()
 
 
 @pytest.fixture
 def phone(browser, demo):
-    context = browser.new_context(viewport={"width": 360, "height": 740}, locale="ja-JP", timezone_id="Asia/Tokyo")
+    context = browser.new_context(
+        viewport={"width": 360, "height": 740}, locale="ja-JP", timezone_id="Asia/Tokyo"
+    )
     yield Walk(context, demo)
     context.close()

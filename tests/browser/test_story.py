@@ -34,7 +34,9 @@ def test_the_main_job(walk, tmp_path):
 
     # ---- a file with a mistake is refused with line and reason, and nothing is imported
     walk.go("/leads/imports/")
-    wrong = write_csv(tmp_path / "誤り.csv", [*PEOPLE, ("誤", "人", "no address at all", "東京都", "希望する")])
+    wrong = write_csv(
+        tmp_path / "誤り.csv", [*PEOPLE, ("誤", "人", "no address at all", "東京都", "希望する")]
+    )
     page.set_input_files("input[name=file]", wrong)
     page.get_by_role("button", name="ファイルを確認する").click()
     expect(page.locator("main")).to_contain_text("no address at all")
@@ -69,7 +71,9 @@ def test_the_main_job(walk, tmp_path):
     page.check("input[name=form][value=text]")
     page.fill("input[name=subject]", "{{ 姓 }}様 ものがたりのご案内")
     text = page.input_value("textarea[name=text_body]")
-    page.fill("textarea[name=text_body]", "{{ 会社名|default('御社') }} {{ 氏名 }} 様\n\n㈱と①と😀。\n" + text)
+    page.fill(
+        "textarea[name=text_body]", "{{ 会社名|default('御社') }} {{ 氏名 }} 様\n\n㈱と①と😀。\n" + text
+    )
     page.get_by_role("button", name="保存してプレビュー").click()
     expect(page.locator("h1")).to_contain_text("ものがたりのご案内")
     walk.picture("template")
@@ -142,7 +146,9 @@ def test_the_main_job(walk, tmp_path):
     expect(page.locator("main")).to_contain_text("42550")
     for turn in (2, 3):
         page.goto(lead)
-        page.get_by_role("button", name="メール送信").or_(page.get_by_role("link", name="メール送信")).first.click()
+        page.get_by_role("button", name="メール送信").or_(
+            page.get_by_role("link", name="メール送信")
+        ).first.click()
         page.select_option("select[name=template]", label=option_with(page, "template", "ものがたりのご案内"))
         page.check("input[name=include_sent][value=yes]")
         page.get_by_role("button", name="次へ").click()

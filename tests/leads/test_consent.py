@@ -105,7 +105,9 @@ def test_many_opt_outs_at_once_are_one():
     def opt_out(hour):
         try:
             start.wait(timeout=10)
-            return unsubscribe(Lead.objects.get(pk=lead.pk), evidence="one_click", now=NOW + timedelta(hours=hour))
+            return unsubscribe(
+                Lead.objects.get(pk=lead.pk), evidence="one_click", now=NOW + timedelta(hours=hour)
+            )
         finally:
             connection.close()
 

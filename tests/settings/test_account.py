@@ -56,13 +56,18 @@ def test_guessing_is_stopped_for_known_and_unknown_alike(client, username):
     response = log_in(client, username, "wrong-password")
     assert response.status_code == 429
     assert "15分間" in response.content.decode()
-    assert log_in(client, username).status_code == 429  # the right password does not help before the time is over
+    assert (
+        log_in(client, username).status_code == 429
+    )  # the right password does not help before the time is over
 
 
 def test_next_never_leads_away(client):
     """DESIGN 7: no open redirect."""
     make_user()
-    response = client.post("/login/?next=//evil.example/", {"username": "misaki", "password": PASSWORD, "next": "//evil.example/"})
+    response = client.post(
+        "/login/?next=//evil.example/",
+        {"username": "misaki", "password": PASSWORD, "next": "//evil.example/"},
+    )
     assert response["Location"] == "/"
     assert client.post("/language/", {"language": "en", "next": "https://evil.example/"})["Location"] == "/"
 
@@ -77,7 +82,9 @@ def test_password_change_ends_the_other_sessions():
     wrong = here.post("/profile/password/", {"old_password": "x", "new_password1": new, "new_password2": new})
     assert wrong.status_code == 200
     assert elsewhere.get("/profile/").status_code == 200
-    changed = here.post("/profile/password/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
+    changed = here.post(
+        "/profile/password/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    )
     assert changed.status_code == 302
     assert here.get("/profile/").status_code == 200
     assert elsewhere.get("/profile/").status_code == 302

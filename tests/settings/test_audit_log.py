@@ -27,7 +27,12 @@ def test_entries_are_read_in_words(client, misaki):
     """SYS-2"""
     set_setting("skip_duplicate_addresses", False, user=misaki, ip="203.0.113.9")
     kenta = make_user("kenta")
-    audit.record("user.edit", user=misaki, target=kenta, detail={"changes": {"role": ["viewer", "privileged"], "is_active": [True, False]}})
+    audit.record(
+        "user.edit",
+        user=misaki,
+        target=kenta,
+        detail={"changes": {"role": ["viewer", "privileged"], "is_active": [True, False]}},
+    )
     response = client.get("/settings/audit/")
     html = response.content.decode()
     assert "システム設定変更" in html
@@ -50,13 +55,26 @@ def test_filters(client, misaki):
     assert shown(client.get("/settings/audit/", {"user": kenta.pk})) == ["user.password"]
     assert shown(client.get("/settings/audit/", {"action": "user.edit"})) == ["user.edit"]
     assert shown(client.get("/settings/audit/", {"target": "鈴木"})) == ["user.edit"]
-    assert shown(client.get("/settings/audit/", {"since": "2026-01-02", "until": "2026-01-02"})) == ["setting.change"]
+    assert shown(client.get("/settings/audit/", {"since": "2026-01-02", "until": "2026-01-02"})) == [
+        "setting.change"
+    ]
     assert shown(client.get("/settings/audit/", {"until": "2026-01-01"})) == []
     today = timezone.localdate().isoformat()
     assert shown(client.get("/settings/audit/", {"since": today})) == ["user.password", "user.edit"]
 
 
-@pytest.mark.parametrize("query", ["user=abc", "user=99999999999999999999", "since=nonsense", "target=%00", "page=-1", "action=x", "target=" + "x" * 500])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "user=abc",
+        "user=99999999999999999999",
+        "since=nonsense",
+        "target=%00",
+        "page=-1",
+        "action=x",
+        "target=" + "x" * 500,
+    ],
+)
 def test_hostile_filters(client, misaki, query):
     assert client.get(f"/settings/audit/?{query}").status_code == 200
 
@@ -85,7 +103,11 @@ def test_same_queries_for_one_and_three(client, misaki, django_assert_num_querie
 
 
 def test_details_of_any_shape_are_shown(client, misaki):
-    audit.record("job.strange", user=None, detail={"a": [1, 2], "b": {"c": [None]}, "d": "<b>" * 200, "changes": {"x": "y", "z": [1]}})
+    audit.record(
+        "job.strange",
+        user=None,
+        detail={"a": [1, 2], "b": {"c": [None]}, "d": "<b>" * 200, "changes": {"x": "y", "z": [1]}},
+    )
     html = client.get("/settings/audit/").content.decode()
     assert "job.strange" in html
     assert "<b><b>" not in html

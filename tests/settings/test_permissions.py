@@ -39,7 +39,11 @@ def people(db):
 
 def test_every_view_says_who_may_open_it():
     """SYS-1"""
-    without = [route for route, pattern in all_patterns() if getattr(pattern.callback, "needs_level", None) not in LEVELS]
+    without = [
+        route
+        for route, pattern in all_patterns()
+        if getattr(pattern.callback, "needs_level", None) not in LEVELS
+    ]
     assert without == []
 
 
@@ -78,8 +82,17 @@ def test_yui_the_viewer_is_refused_every_edit_page(client, people):
 def test_kenta_the_campaign_administrator_is_refused_what_holds_for_everybody(client, people):
     """SYS-1: キャンペーン管理者"""
     client.force_login(people["kenta"])
-    administer = {route: pattern for route, pattern in all_patterns() if pattern.callback.needs_level == "may_administer"}
-    assert {pattern.name for pattern in administer.values()} >= {"users", "edit_user", "system_settings", "audit_log"}
+    administer = {
+        route: pattern
+        for route, pattern in all_patterns()
+        if pattern.callback.needs_level == "may_administer"
+    }
+    assert {pattern.name for pattern in administer.values()} >= {
+        "users",
+        "edit_user",
+        "system_settings",
+        "audit_log",
+    }
     for route in administer:
         assert client.get(example(route)).status_code == 403, route
         assert client.post(example(route)).status_code == 403, route

@@ -46,7 +46,11 @@ def test_duplicates_setting_warns_and_asks_twice(client, misaki):
     assert confirmed.status_code == 302
     assert get_setting(KEY) is False
     entry = AuditEntry.objects.get()
-    assert (entry.action, entry.user, entry.detail) == ("setting.change", misaki, {"changes": {KEY: [True, False]}})
+    assert (entry.action, entry.user, entry.detail) == (
+        "setting.change",
+        misaki,
+        {"changes": {KEY: [True, False]}},
+    )
 
 
 def test_reminder_on_the_mail_tab(client, misaki):
@@ -86,10 +90,23 @@ def test_wrong_values_are_refused_beside_the_field(client, misaki, key, value, m
     assert not SystemSetting.objects.filter(key=key).exists()
 
 
-@pytest.mark.parametrize(("key", "value"), [("page_size", 10), ("page_size", 500), ("consent_retention_months", 1), ("consent_retention_months", 36), ("legal_name", "株" * 200), ("legal_address", "東京都千代田区\n丸の内1-1-1")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("page_size", 10),
+        ("page_size", 500),
+        ("consent_retention_months", 1),
+        ("consent_retention_months", 36),
+        ("legal_name", "株" * 200),
+        ("legal_address", "東京都千代田区\n丸の内1-1-1"),
+    ],
+)
 def test_values_at_the_boundary_are_taken(client, misaki, key, value):
     """LAW-2: 1 to 36 months."""
-    response = client.post(f"/settings/system/{key}/", {"value": str(value).replace("\n", "\r\n"), "seen": json.dumps(get_setting(key))})
+    response = client.post(
+        f"/settings/system/{key}/",
+        {"value": str(value).replace("\n", "\r\n"), "seen": json.dumps(get_setting(key))},
+    )
     assert response.status_code == 302
     assert get_setting(key) == value
 

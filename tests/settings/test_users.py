@@ -11,7 +11,14 @@ from settings.models import AuditEntry, Role, User
 from settings.users import save_user
 from tests.factories import make_user
 
-NEW = {"username": "yui", "name": "田中 結衣", "email": "", "role": "viewer", "language": "ja", "password": "a-long-passphrase"}
+NEW = {
+    "username": "yui",
+    "name": "田中 結衣",
+    "email": "",
+    "role": "viewer",
+    "language": "ja",
+    "password": "a-long-passphrase",
+}
 
 
 @pytest.fixture
@@ -41,7 +48,17 @@ def test_misaki_adds_yui(client, misaki):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("username", ""), ("username", "misaki"), ("username", "a b"), ("username", "y\0"), ("name", ""), ("role", "root"), ("password", ""), ("password", "short"), ("password", "1234567890123")],
+    [
+        ("username", ""),
+        ("username", "misaki"),
+        ("username", "a b"),
+        ("username", "y\0"),
+        ("name", ""),
+        ("role", "root"),
+        ("password", ""),
+        ("password", "short"),
+        ("password", "1234567890123"),
+    ],
 )
 def test_what_cannot_be_is_said_beside_the_field(client, misaki, field, value):
     response = client.post("/settings/users/add/", NEW | {field: value})
@@ -118,7 +135,9 @@ def test_two_administrators_who_demote_each_other_at_once():
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=demote, args=pair) for pair in ((misaki.pk, kenta.pk), (kenta.pk, misaki.pk))]
+    threads = [
+        threading.Thread(target=demote, args=pair) for pair in ((misaki.pk, kenta.pk), (kenta.pk, misaki.pk))
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -24,7 +24,12 @@ def test_other_texts_stay(text):
 
 
 def test_values_that_are_no_text():
-    assert [safe_cell(value) for value in (-5, True, None, date(2026, 11, 24))] == ["-5", "1", "", "2026-11-24"]
+    assert [safe_cell(value) for value in (-5, True, None, date(2026, 11, 24))] == [
+        "-5",
+        "1",
+        "",
+        "2026-11-24",
+    ]
     assert safe_cell(datetime(2026, 11, 24, 1, 0, 3, tzinfo=UTC)) == "2026-11-24 10:00:03"
 
 
@@ -36,7 +41,9 @@ def test_what_goes_out_comes_back(text):
 
 def test_response_is_utf_8_with_a_mark_and_streams():
     """CSV-3"""
-    response = csv_response("リード.csv", ["名前", "電話"], iter([["髙橋", "0312345678"], ['a"b\nc', "=cmd()"]]))
+    response = csv_response(
+        "リード.csv", ["名前", "電話"], iter([["髙橋", "0312345678"], ['a"b\nc', "=cmd()"]])
+    )
     raw = b"".join(response.streaming_content)
     assert raw.startswith(b"\xef\xbb\xbf")
     assert list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))) == [

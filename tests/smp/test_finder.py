@@ -17,7 +17,9 @@ def misaki(client, db):
 def found(client, text):
     response = client.get("/search/", {"q": text})
     assert response.status_code == 200
-    return {str(kind["label"]): [result.title for result in kind["results"]] for kind in response.context["found"]}
+    return {
+        str(kind["label"]): [result.title for result in kind["results"]] for kind in response.context["found"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,23 @@ def test_system_settings_are_found(client, misaki):
     assert found(client, "重複メール")["システム設定一覧"] == ["メールウィザードで重複メールを送信しない"]
 
 
-@pytest.mark.parametrize("text", ["髙橋", "𠮷男", "髙橋𠮷男", "髙橋 𠮷男", "髙橋　𠮷男", "タカハシ", "たかはし", "ﾀｶﾊｼ", "山手製作所", "Yoshio@Yamate.example.jp", "ｙｏｓｈｉｏ＠ｙａｍａｔｅ．ｅｘａｍｐｌｅ．ｊｐ", "yoshio"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "髙橋",
+        "𠮷男",
+        "髙橋𠮷男",
+        "髙橋 𠮷男",
+        "髙橋　𠮷男",
+        "タカハシ",
+        "たかはし",
+        "ﾀｶﾊｼ",
+        "山手製作所",
+        "Yoshio@Yamate.example.jp",
+        "ｙｏｓｈｉｏ＠ｙａｍａｔｅ．ｅｘａｍｐｌｅ．ｊｐ",
+        "yoshio",
+    ],
+)
 def test_leads_by_name_kana_company_and_address(client, misaki, text):
     """NAV-3"""
     make_lead(last_name_kana="タカハシ", first_name_kana="ヨシオ", company="株式会社山手製作所")
@@ -97,7 +115,25 @@ def test_jobs_and_templates_by_name_and_id(client, misaki):
     assert found(client, f"#{job.pk}")["ウィザード利用履歴"] == ["工場見学会のご案内"]
 
 
-@pytest.mark.parametrize("text", ["", " ", "\0", "%", "_", "'", "\\", "(", "😀", "9" * 500, "٣٣", "²", "<script>alert(1)</script>", "a" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "\0",
+        "%",
+        "_",
+        "'",
+        "\\",
+        "(",
+        "😀",
+        "9" * 500,
+        "٣٣",
+        "²",
+        "<script>alert(1)</script>",
+        "a" * 5000,
+    ],
+)
 def test_hostile_questions(client, misaki, text):
     html = client.get("/search/", {"q": text}).content.decode()
     assert "<script>alert" not in html

@@ -23,7 +23,11 @@ def test_login_page_needs_nobody(client, db):
 
 def test_no_inline_script_or_style(misaki):
     """DESIGN 10: the policy forbids them, so no page may hold them."""
-    routes = ["/" + route for route, pattern in all_patterns() if "<" not in route and pattern.callback.needs_level != "public"]
+    routes = [
+        "/" + route
+        for route, pattern in all_patterns()
+        if "<" not in route and pattern.callback.needs_level != "public"
+    ]
     assert len(routes) > 15
     for url in [*routes, "/login/", "/nowhere/"]:
         response = misaki.get(url)

@@ -27,13 +27,24 @@ def make_running(number=1, **states):
         job = make_job(state="sending", started_at=timezone.now())
         for state, count in states.items():
             for _count in range(count):
-                Delivery.objects.create(job=job, lead=make_lead(f"a{Delivery.objects.count()}@example.jp"), state=state, decided_at=timezone.now())
+                Delivery.objects.create(
+                    job=job,
+                    lead=make_lead(f"a{Delivery.objects.count()}@example.jp"),
+                    state=state,
+                    decided_at=timezone.now(),
+                )
     return job
 
 
 def test_empty_home_says_what_to_do_first(misaki):
     html = html_of(misaki)
-    for text in ("リードはまだありません", "送信予約はありません", "メールはまだ送られていません", "リードを取り込む", "テンプレートを書く"):
+    for text in (
+        "リードはまだありません",
+        "送信予約はありません",
+        "メールはまだ送られていません",
+        "リードを取り込む",
+        "テンプレートを書く",
+    ):
         assert text in html
     assert "送信中のメール" not in html
     assert "対応が必要です" not in html
@@ -68,8 +79,19 @@ def test_polling_ends_with_the_last_job(misaki):
 def test_halted_jobs_and_unknown_outcomes_need_somebody(misaki):
     """ERR-4"""
     make_job(make_template("止まった案内"), state="halted", halt_reason="メールサーバーに接続できません。")
-    make_job(make_template("不明な案内"), state="done", started_at=timezone.now(), finished_at=timezone.now(), counts={"state": {"sent": 5, "unknown": 2}})
-    make_job(make_template("昔の案内"), state="done", started_at=timezone.now() - timedelta(days=40), counts={"state": {"unknown": 2}})
+    make_job(
+        make_template("不明な案内"),
+        state="done",
+        started_at=timezone.now(),
+        finished_at=timezone.now(),
+        counts={"state": {"sent": 5, "unknown": 2}},
+    )
+    make_job(
+        make_template("昔の案内"),
+        state="done",
+        started_at=timezone.now() - timedelta(days=40),
+        counts={"state": {"unknown": 2}},
+    )
     html = html_of(misaki)
     assert "対応が必要です" in html
     assert "メールサーバーに接続できません。" in html
@@ -78,8 +100,12 @@ def test_halted_jobs_and_unknown_outcomes_need_somebody(misaki):
 
 
 def test_next_reservations_come_first(misaki):
-    later = make_job(make_template("あとの案内"), state="reserved", scheduled_at=timezone.now() + timedelta(days=2))
-    sooner = make_job(make_template("先の案内"), state="reserved", scheduled_at=timezone.now() + timedelta(days=1))
+    later = make_job(
+        make_template("あとの案内"), state="reserved", scheduled_at=timezone.now() + timedelta(days=2)
+    )
+    sooner = make_job(
+        make_template("先の案内"), state="reserved", scheduled_at=timezone.now() + timedelta(days=1)
+    )
     response = misaki.get("/")
     card = next(card for card in response.context["cards"] if card["key"] == "reserved")
     assert card["content"]["jobs"] == [sooner, later]
@@ -92,7 +118,11 @@ def test_leads_of_this_week(misaki):
     make_lead("gone@example.jp", created_at=now, deleted_at=now)
     make_lead("left@example.jp", created_at=now - timedelta(days=30), unsubscribed_at=week_start(now))
     card = next(card for card in misaki.get("/").context["cards"] if card["key"] == "leads")
-    assert {key: card["content"][key] for key in ("total", "new", "unsubscribed")} == {"total": 3, "new": 1, "unsubscribed": 1}
+    assert {key: card["content"][key] for key in ("total", "new", "unsubscribed")} == {
+        "total": 3,
+        "new": 1,
+        "unsubscribed": 1,
+    }
 
 
 def test_import_that_waits_for_a_click(misaki):
@@ -107,7 +137,12 @@ def test_same_queries_for_one_and_three(misaki, django_assert_num_queries):
     def fill():
         make_running(sent=1, queued=1)
         make_job(state="reserved", scheduled_at=timezone.now())
-        make_job(state="done", started_at=timezone.now(), finished_at=timezone.now(), counts={"state": {"sent": 1, "unknown": 1}})
+        make_job(
+            state="done",
+            started_at=timezone.now(),
+            finished_at=timezone.now(),
+            counts={"state": {"sent": 1, "unknown": 1}},
+        )
         make_job(state="halted")
         LeadImport.objects.create(mode="add", file_name="a.csv", state="checked")
 

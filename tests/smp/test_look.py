@@ -15,14 +15,22 @@ def draw(text, rf=None, url="/", **values):
         return Template(text).render(Context(values))
 
 
-@pytest.mark.parametrize(("value", "shown"), [(12480, "12,480"), (0, "0"), (-1447, "-1,447"), (None, ""), ("abc", "abc"), (2.5, "2.5")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(12480, "12,480"), (0, "0"), (-1447, "-1,447"), (None, ""), ("abc", "abc"), (2.5, "2.5")],
+)
 def test_number(value, shown):
     assert draw("{{ v|number }}", v=value) == shown
 
 
 @pytest.mark.parametrize(
     ("form", "shown"),
-    [("minutes", "2026-11-24 10:00"), ("seconds", "2026-11-24 10:00:03"), ("day", "2026-11-24"), ("clock", "10:00")],
+    [
+        ("minutes", "2026-11-24 10:00"),
+        ("seconds", "2026-11-24 10:00:03"),
+        ("day", "2026-11-24"),
+        ("clock", "10:00"),
+    ],
 )
 def test_when_is_in_japans_time(form, shown):
     assert draw("{{ v|when:f }}", v=datetime(2026, 11, 24, 1, 0, 3, tzinfo=UTC), f=form) == shown
@@ -43,9 +51,16 @@ def test_query_keeps_the_other_parameters(rf):
 
 
 def test_sort_header_turns_round(rf):
-    assert draw('{% sort_header "name" "氏名" %}', rf, "/?page=4") == '<th scope="col"><a href="?sort=name">氏名</a></th>'
-    assert 'aria-sort="ascending"><a href="?sort=-name"' in draw('{% sort_header "name" "氏名" %}', rf, "/?sort=name")
-    assert 'aria-sort="descending"><a href="?sort=name"' in draw('{% sort_header "name" "氏名" %}', rf, "/?sort=-name")
+    assert (
+        draw('{% sort_header "name" "氏名" %}', rf, "/?page=4")
+        == '<th scope="col"><a href="?sort=name">氏名</a></th>'
+    )
+    assert 'aria-sort="ascending"><a href="?sort=-name"' in draw(
+        '{% sort_header "name" "氏名" %}', rf, "/?sort=name"
+    )
+    assert 'aria-sort="descending"><a href="?sort=name"' in draw(
+        '{% sort_header "name" "氏名" %}', rf, "/?sort=-name"
+    )
     assert "<script>" not in draw('{% sort_header "name" "氏名" %}', rf, "/?q=%22><script>")
 
 
