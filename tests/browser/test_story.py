@@ -107,11 +107,14 @@ def test_the_main_job(walk, tmp_path):
     walk.picture("inbox")
     page.get_by_role("link", name="髙﨑様 ものがたりのご案内").first.click()
     walk.picture("inbox-mail")
-    page.locator("a[href*='/u/']").first.click()
-    opt_out = page.context.pages[-1]
-    opt_out.locator("input[type=email], input[type=text]").first.fill("TAKASAKI@story.example.jp")
-    opt_out.locator("main button, form button.main").first.click()
-    expect(opt_out.locator("body")).to_contain_text("配信停止")
+    with page.context.expect_page() as opened:
+        page.locator("a[href*='/u/']").first.click()
+    opt_out = opened.value
+    expect(opt_out.locator("h1")).to_contain_text("配信停止")
+    opt_out.get_by_role("textbox").fill("TAKASAKI@story.example.jp")
+    opt_out.locator("button.main").click()
+    expect(opt_out.locator("h1")).to_contain_text("配信を停止しました")
+    opt_out.close()
 
     # ---- why, for everyone of this job
     for email, answer in {

@@ -47,7 +47,7 @@ def test_opt_1_the_form_stops_mails_to_its_lead(browser, lead):
     assert "引き渡し済みのメールは" in page.content.decode()  # OPT-6
     done = post_form(browser, url, "　ｙｏｓｈｉｏ@YAMATE.example.jp ")
     assert done.status_code == 200
-    assert "メールを停止しました" in done.content.decode()
+    assert "配信を停止しました" in done.content.decode()
     lead.refresh_from_db()
     assert lead.unsubscribed_at is not None
     assert lead.dm_permission == "unwanted"
@@ -118,7 +118,7 @@ def test_one_click_by_hand(browser, lead):
     page = browser.get(url).content.decode()
     assert "まだ何も変更されていません" in page
     done = browser.post(url, {"List-Unsubscribe": "One-Click", "page": "1"})
-    assert "メールを停止しました" in done.content.decode()
+    assert "配信を停止しました" in done.content.decode()
     assert dict(done.cookies) == {}
     lead.refresh_from_db()
     assert lead.unsubscribed_at is not None
