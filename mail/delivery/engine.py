@@ -338,7 +338,7 @@ def _refused(made: Made, refusal: Refused, host: str) -> Result:
     answer = refusal.answer
     permanent = 500 <= answer.code < 600
     state = DeliveryState.ERROR if permanent else DeliveryState.DEFERRED
-    return _result(made, state, 42000 + answer.code, answer.enhanced, answer.text, host, refusal.address)
+    return _result(made, state, 42000 + answer.code, answer.enhanced, answer.words, host, refusal.address)
 
 
 def _deferred(made: Made, reply: Reply | None, text: str, host: str) -> Result:
@@ -351,11 +351,11 @@ def _answered(made: Made, reply: Reply, started: Started, host: str) -> Result:
     if reply.positive and started.refused:
         address, refusal = next(iter(started.refused.items()))
         code = RETRIES_EXHAUSTED if refusal.code < 500 else code_for(refusal)
-        return _result(made, DeliveryState.ERROR, code, refusal.enhanced, refusal.text, host, address)
+        return _result(made, DeliveryState.ERROR, code, refusal.enhanced, refusal.words, host, address)
     if reply.positive:
-        return _result(made, DeliveryState.SENT, DELIVERED, reply.enhanced, reply.text, host)
+        return _result(made, DeliveryState.SENT, DELIVERED, reply.enhanced, reply.words, host)
     state = DeliveryState.DEFERRED if may_pass(reply) else DeliveryState.ERROR
-    return _result(made, state, code_for(reply), reply.enhanced, reply.text, host)
+    return _result(made, state, code_for(reply), reply.enhanced, reply.words, host)
 
 
 def _unmade(unmade: Unmade) -> Result:

@@ -151,7 +151,7 @@ def _result_sentence(delivery: Delivery) -> str:
         return _("Failed: %(address)s, another address of this mail, was refused.") % {
             "address": delivery.failed_address
         }
-    return _("Failed: %(text)s (%(code)s).") % {"text": describe_code(delivery.code), "code": delivery.code}
+    return _("Failed (%(code)s): %(text)s") % {"text": describe_code(delivery.code), "code": delivery.code}
 
 
 def _evidence(delivery: Delivery) -> list[str]:

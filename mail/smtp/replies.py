@@ -32,6 +32,11 @@ class Reply:
     enhanced: str = ""  # RFC 3463, "5.1.1"
 
     @property
+    def words(self) -> str:
+        """The server's own words, as it said them: `550 5.1.1 User unknown`."""
+        return f"{self.code} {self.text}".strip() if self.code else self.text
+
+    @property
     def positive(self) -> bool:
         return 200 <= self.code < 300
 

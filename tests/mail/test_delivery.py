@@ -55,7 +55,7 @@ def test_mails_go_out_and_the_ledger_says_so(sink):
         "2.0.0",
         "127.0.0.1",
     )
-    assert row.reply.startswith("2.0.0 queued as")
+    assert row.reply.startswith("250 2.0.0 queued as")
     assert row.subject == "髙橋様へ 製造業DXセミナーのご案内"
     assert row.merge_values["姓"] == "髙橋"
     assert (row.snapshot_id, row.attempts) == (job.snapshot_id, 1)
@@ -70,7 +70,7 @@ def test_err_1_2_refused_at_rcpt(sink):
     assert (outcome.sent, outcome.errors) == (1, 1)
     row = job.deliveries.get(address="rcpt550@x.example.jp")
     assert (row.state, row.code, row.enhanced_status) == ("error", 42550, "5.1.1")
-    assert row.reply == "5.1.1 first line\n5.1.1 <rcpt550@x.example.jp> no such user"
+    assert row.reply == "550 5.1.1 first line\n5.1.1 <rcpt550@x.example.jp> no such user"
     assert row.failed_address == "rcpt550@x.example.jp"
     assert row.sent_at is None
     assert sink.sessions == 1
