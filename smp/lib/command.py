@@ -1,6 +1,7 @@
 """What every stable command shares: `--json`, and the exit codes 0 done, 1 refused (reason on stderr), 2 usage."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -26,6 +27,11 @@ class JsonCommand(BaseCommand):
 
     def answer(self, data: dict[str, Any], text: str, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(data, ensure_ascii=False, default=str))
+            self.stdout.write(json.dumps(data, ensure_ascii=False, default=_plain))
         else:
             self.stdout.write(text)
+
+
+def _plain(value: object) -> str:
+    """Times as ISO 8601; lazy texts and the like as they read."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
