@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mail.models import SendJob
-from mail.send_jobs import Refused, count
+from mail.send_jobs import Refused, counts_now
 from smp.lib.command import JsonCommand
 
 
@@ -22,7 +22,7 @@ def change_job(command: JsonCommand, options: dict[str, Any], change: Callable[.
     except Refused as error:
         raise CommandError(error.message) from error
     job.refresh_from_db()
-    counts = count(job)
+    counts = counts_now(job)
     command.answer(
         {"job": job.pk, "state": job.state, "by_state": counts.by_state, "by_reason": counts.by_reason},
         _("Job %(id)s: %(state)s") % {"id": job.pk, "state": job.get_state_display()},

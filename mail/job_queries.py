@@ -33,12 +33,12 @@ def listed_jobs() -> QuerySet[SendJob]:
 
 
 def sent_numbers(jobs: Iterable[SendJob]) -> dict[int, int]:
-    """TGT-9: the real number sent, per job id. Finished jobs as counted at their end, the others now; one query."""
+    """TGT-9: the real number sent, per job id. Finished jobs as last counted, the others now; one query."""
     jobs = list(jobs)
     stored = {
         job.pk: job.counts["state"].get(DeliveryState.SENT, 0)
         for job in jobs
-        if job.state in FINISHED and "state" in job.counts
+        if job.state in FINISHED and "state" in job.counts and "stale" not in job.counts
     }
     live = (
         Delivery.objects.filter(

@@ -16,14 +16,15 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from leads.models import DmPermission, Lead, SavedSearch
+from leads.search import validate_condition
 from mail.hints import hint
 from mail.message import take_snapshot
 from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryEvent, DeliveryState
-from mail.models.send_job import RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
+from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
 from mail.models.template import MailTemplate, Purpose
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
@@ -185,6 +186,11 @@ def problems(job: SendJob, *, now: datetime) -> list[Problem]:
                 found.append(Problem("too_many", too_many_text(ticked)))
     elif job.condition is None:
         found.append(Problem("no_condition", _("Choose a search condition.")))
+    else:
+        try:
+            validate_condition(job.condition)
+        except ValidationError as error:  # it names something that is gone
+            found.append(Problem("condition", " ".join(error.messages)))
     if job.state == JobState.DRAFT and job.scheduled_at and job.scheduled_at <= now:
         found.append(Problem("past", _("The time of the reservation is over. Choose a time in the future.")))
     return sorted(found, key=lambda problem: problem.severity != "error")
@@ -351,18 +357,13 @@ def run(job_id: int, *, now: datetime) -> bool:
         job.started_at = now
         job.purpose = job.template.purpose
         job.snapshot = take_snapshot(job.template)
-        try:
-            with transaction.atomic():
-                if job.rule == RecipientRule.BY_USER:
-                    release_reserved(job, now=now)
-                else:
-                    plan = plan_of(job)
-                    resolve(job, plan, now=now)
-                    job.skip_duplicates = plan.skip_duplicates
-                    job.decided_at = now
-        except ValidationError as error:  # the condition names something that is gone
-            _halt(job, " ".join(error.messages))
-            return False
+        if job.rule == RecipientRule.BY_USER:
+            release_reserved(job, now=now)
+        else:
+            plan = plan_of(job)
+            resolve(job, plan, now=now)
+            job.skip_duplicates = plan.skip_duplicates
+            job.decided_at = now
         job.state = JobState.SENDING
         job.halt_reason = ""
         job.save(
@@ -501,8 +502,8 @@ def finish_if_empty(job_id: int, *, now: datetime) -> bool:
 # ---- numbers --------------------------------------------------------------------------------------------------------
 
 
-def count(job: SendJob) -> JobCounts:
-    """TGT-9, TGT-12: counted from the rows, one query; kept on the job for the lists."""
+def counts_now(job: SendJob) -> JobCounts:
+    """TGT-9, TGT-12: counted from the rows, one query. Writes nothing: for pages."""
     by_state: dict[str, int] = {}
     by_reason: dict[str, int] = {}
     rows = Delivery.objects.filter(job=job).order_by().values_list("state", "reason").annotate(n=Count("id"))
@@ -510,22 +511,49 @@ def count(job: SendJob) -> JobCounts:
         by_state[state] = by_state.get(state, 0) + number
         if reason:
             by_reason[reason] = by_reason.get(reason, 0) + number
-    counts = JobCounts(
+    return JobCounts(
         in_scope=sum(by_state.values()),
         addressed=sum(by_state.values()) - sum(by_reason.get(reason, 0) for reason in DECIDED_AT_START),
         by_state=by_state,
         by_reason=by_reason,
     )
-    stored = {
+
+
+def count(job: SendJob) -> JobCounts:
+    """`counts_now`, kept on the job for the lists. A finished job that still has mails in a worker's hands stays
+    `stale`: the tick counts it again. What marked it stale while we counted is not overwritten."""
+    job.refresh_from_db(fields=["state", "counts"])
+    before = job.counts
+    counts = counts_now(job)
+    stored: dict[str, Any] = {
         "in_scope": counts.in_scope,
         "addressed": counts.addressed,
-        "state": by_state,
-        "reason": by_reason,
+        "state": counts.by_state,
+        "reason": counts.by_reason,
     }
-    if job.counts != stored:
-        SendJob.objects.filter(pk=job.pk).update(counts=stored)
+    if job.state in FINISHED and counts.open:
+        stored["stale"] = True
+    if before != stored and SendJob.objects.filter(pk=job.pk, counts=before).update(counts=stored):
         job.counts = stored
     return counts
+
+
+def count_again_soon(job_id: int) -> None:
+    """A result that comes after a job's end (a bounce): the numbers kept on the job are out of date from now on. The
+    tick counts once for however many. Call it before the delivery is changed, in the same transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE mail_sendjob SET counts = counts || '{"stale": true}'
+            WHERE id = %s AND state IN ('done', 'stopped', 'deleted') AND NOT counts ? 'stale'
+            """,
+            [job_id],
+        )
+
+
+def jobs_to_count() -> QuerySet[SendJob]:
+    """For the tick: jobs whose numbers move, and finished ones whose kept numbers are out of date."""
+    return SendJob.objects.filter(Q(state=JobState.SENDING) | Q(counts__stale=True))
 
 
 def stored_counts(job: SendJob) -> JobCounts:

@@ -17,7 +17,6 @@ from mail.delivery.slots import free_slots, slot
 from mail.delivery.sweep import sweep_all
 from mail.hints import hint
 from mail.models import SendJob
-from mail.models.send_job import JobState
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def tick() -> None:
         ids = () if job_id is None else (job_id,)
         for _slot in range(free_slots(job_id)):
             hint("mail.tasks.deliver_job", *ids, expires=10)
-    for job in SendJob.objects.filter(state=JobState.SENDING):
+    for job in send_jobs.jobs_to_count():
         if not send_jobs.finish_if_empty(job.pk, now=now):
             _count_sometimes(job)
     take_up_imports()

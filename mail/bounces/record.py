@@ -9,6 +9,7 @@ from mail.bounces.dsn import RecipientStatus
 from mail.delivery.failures import recount
 from mail.models import Delivery
 from mail.models.delivery import DeliveryState
+from mail.send_jobs import count_again_soon
 from mail.smtp.replies import BOUNCED_LATER
 
 IN_THE_AIR = (DeliveryState.CLAIMED, DeliveryState.HANDING_OVER)
@@ -32,6 +33,8 @@ def record_bounce(delivery: Delivery, failed: RecipientStatus, *, failed_address
     """Writes the failure, its event and the lead's failures in a row in one transaction. False: it was no accepted
     mail, or its failure is known already."""
     with transaction.atomic(), connection.cursor() as cursor:
+        if delivery.job_id is not None:
+            count_again_soon(delivery.job_id)
         values: dict[str, Any] = {
             "id": delivery.pk,
             "code": BOUNCED_LATER,

@@ -6,6 +6,7 @@ The sentence comes from the stored decision row (TGT-12); without a row it says 
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -196,15 +197,10 @@ def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
                 "none", "not_decided", _("Not sent: the mailing was ended before its recipients were decided."),
                 [], job.finished_at,
             )  # fmt: skip
-        expected = expected_decision(plan_of(job), lead.pk, now=now)
-        outlook = {
-            None: _("the lead does not match the search condition"),
-            "": _("the lead would be mailed"),
-        }.get(expected) or str(Reason(expected or "").label)
         return Explanation(
             "none", "not_decided",
             _("Not decided yet: the search runs again when the mailing starts (%(at)s).") % {"at": moment(job.scheduled_at)},
-            [_("As things are now: %(outlook)s.") % {"outlook": outlook}],
+            [_("As things are now: %(outlook)s.") % {"outlook": _outlook(job, lead, now=now)}],
         )  # fmt: skip
     evidence = [_("Search condition: %(name)s") % {"name": job.search_name or _("(without a name)")}]
     if lead.created_at > job.decided_at:
@@ -212,12 +208,15 @@ def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
     elif lead.deleted_at:
         evidence.append(_("The lead was deleted at %(at)s.") % {"at": moment(lead.deleted_at)})
     else:
-        matches = expected_decision(plan_of(job), lead.pk, now=now) is not None
-        evidence.append(
-            _("With today's data the lead matches the condition; it did not then.")
-            if matches
-            else _("With today's data it does not match either.")
-        )
+        try:
+            matches = expected_decision(plan_of(job), lead.pk, now=now) is not None
+            evidence.append(
+                _("With today's data the lead matches the condition; it did not then.")
+                if matches
+                else _("With today's data it does not match either.")
+            )
+        except ValidationError as gone:  # the condition names something that was deleted since
+            evidence.extend(gone.messages)
         evidence.append(_("The lead was last changed at %(at)s.") % {"at": moment(lead.updated_at)})
     return Explanation(
         "none", "not_in_scope",
@@ -225,6 +224,17 @@ def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
         % {"at": moment(job.decided_at)},
         evidence, job.decided_at,
     )  # fmt: skip
+
+
+def _outlook(job: SendJob, lead: Lead, *, now: datetime) -> str:
+    """What the start would decide if it were now."""
+    try:
+        expected = expected_decision(plan_of(job), lead.pk, now=now)
+    except ValidationError as gone:
+        return " ".join(gone.messages)
+    if expected is None:
+        return _("the lead does not match the search condition")
+    return str(Reason(expected).label) if expected else _("the lead would be mailed")
 
 
 def _label(choices: type[DmPermission] | type[Registration], value: str) -> str:

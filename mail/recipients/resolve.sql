@@ -11,7 +11,11 @@ earlier AS (
     SELECT lead_id, max(id) AS id
     FROM mail_delivery
     WHERE template_id = %(template)s AND NOT %(include_sent)s
-      AND kind <> 'test' AND state IN ('queued', 'deferred', 'claimed', 'handing_over', 'sent', 'unknown')
+      AND kind <> 'test' AND (
+        state IN ('queued', 'deferred', 'claimed', 'handing_over', 'sent', 'unknown')
+        -- By user and at once: decided, and waiting for the next free worker only.
+        OR state = 'reserved' AND job_id IN (
+            SELECT id FROM mail_sendjob WHERE scheduled_at IS NULL AND state IN ('preparing', 'resolving')))
     GROUP BY lead_id
 ),
 judged AS (

@@ -118,7 +118,7 @@ def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
 def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
     """What changes while a job runs: state, numbers, progress, retries."""
     now = timezone.now()
-    counts = send_jobs.count(job)
+    counts = send_jobs.counts_now(job)
     state = send_jobs.displayed_state(job, now)
     by_state = counts.by_state
     deliveries = f"{reverse('deliveries')}?job={job.pk}"
@@ -296,7 +296,7 @@ def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
     if job.state in FINISHED:
         messages.error(request, _("This mailing is over; there is nothing left to stop."))
         return redirect("job", job.pk)
-    return render(request, "mail/job_stop.html", {"job": job, "counts": send_jobs.count(job)})
+    return render(request, "mail/job_stop.html", {"job": job, "counts": send_jobs.counts_now(job)})
 
 
 @needs_edit
@@ -330,7 +330,7 @@ def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
             _("The mails with an unknown outcome are sent again."),
         )
     job = confirmed_job(job_id)
-    unknown = send_jobs.count(job).by_state.get(DeliveryState.UNKNOWN, 0)
+    unknown = send_jobs.counts_now(job).by_state.get(DeliveryState.UNKNOWN, 0)
     if not unknown:
         messages.error(request, _("No mail of this mailing has an unknown outcome."))
         return redirect("job", job.pk)

@@ -299,8 +299,10 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
     if request.method == "POST":
         try:
             unwanted = DmPermission.UNWANTED in job.dm_permissions
-            if unwanted and request.POST.get("unwanted_confirmed") == "yes":
-                send_jobs.change_draft(job, unwanted_confirmed=True)
+            if unwanted:  # asked anew each time: the number shown beside it may have changed
+                send_jobs.change_draft(
+                    job, unwanted_confirmed=request.POST.get("unwanted_confirmed") == "yes"
+                )
             send_jobs.confirm(job, user=request.user, now=now, ip=client_ip(request))
             return redirect("wizard_done", job.pk)
         except send_jobs.Refused as refused:

@@ -11,10 +11,12 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from leads.models import Lead
+from mail import send_jobs
 from mail.bounces import receive
 from mail.bounces.dsn import parse_message, recipient_statuses
+from mail.job_queries import sent_numbers
 from mail.links import envelope_sender
-from tests.factories import make_delivery, make_lead
+from tests.factories import make_delivery, make_lead, make_sending_job
 
 
 def report(
@@ -79,6 +81,24 @@ def test_err_2_a_bounce_after_acceptance(sent):
     assert (again.kind, again.changed) == ("failure", False)
     assert [event.what for event in sent.events.all()] == ["bounced"]
     assert Lead.objects.get().email_failures == 1
+
+
+def test_a_bounce_after_the_end_of_its_job(db):
+    """ERR-1, TGT-9: the numbers kept with a finished job follow; the list never shows the old ones."""
+    job = make_sending_job("a@x.example.jp")
+    delivery = job.deliveries.get()
+    moment = timezone.now()
+    job.deliveries.update(state="sent", code=40000, sent_at=moment, result_at=moment)
+    send_jobs.finish_if_empty(job.pk, now=moment)
+    job.refresh_from_db()
+    assert sent_numbers([job]) == {job.pk: 1}
+    assert receive(report(), recipient=envelope_sender(delivery.pk)).changed
+    job.refresh_from_db()
+    assert sent_numbers([job]) == {}
+    assert list(send_jobs.jobs_to_count()) == [job]
+    send_jobs.count(job)
+    assert job.counts["state"] == {"error": 1}
+    assert not send_jobs.jobs_to_count().exists()
 
 
 def test_a_report_about_another_address(sent):

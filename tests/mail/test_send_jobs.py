@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from leads.models import DmPermission, Lead, SavedSearch
+from mail import send_jobs
+from mail.job_queries import sent_numbers
 from mail.models import SendJob
 from mail.send_jobs import (
     BY_USER_LIMIT,
@@ -13,10 +15,12 @@ from mail.send_jobs import (
     change_draft,
     confirm,
     count,
+    count_again_soon,
     create_draft,
     delete_reservation,
     displayed_state,
     finish_if_empty,
+    jobs_to_count,
     may_delete,
     pause,
     resume,
@@ -335,6 +339,74 @@ def test_emergency_stop(misaki):
     assert AuditEntry.objects.get(action="job.stop").detail == {"not_sent": 2}
     with pytest.raises(Refused):
         stop(job, user=misaki, now=START)
+
+
+def test_mails_in_the_air_at_the_stop_are_counted_when_they_end(misaki):
+    """RSV-3, TGT-9: the list's number follows the mail a worker had in its hands when the mailing was stopped."""
+    make_lead()
+    job = reserve("by_search", [], user=misaki)
+    run(job.pk, now=START)
+    job.deliveries.update(state="handing_over")
+    stop(job, user=misaki, now=START)
+    assert sent_numbers([job]) == {}
+    job.deliveries.update(state="sent")
+    assert sent_numbers([job]) == {job.pk: 1}
+    assert list(jobs_to_count()) == [job]
+    count(job)
+    assert job.counts["state"] == {"sent": 1}
+    assert not jobs_to_count().exists()
+
+
+def test_counting_does_not_hide_what_came_meanwhile(misaki, monkeypatch):
+    """TGT-9: a bounce that is recorded while a finished job is counted is counted next time."""
+    make_lead()
+    job = reserve("by_search", [], user=misaki)
+    run(job.pk, now=START)
+    job.deliveries.update(state="sent")
+    finish_if_empty(job.pk, now=START)
+    count_again_soon(job.pk)
+    job.refresh_from_db()
+    real = send_jobs.counts_now
+
+    def bounced_meanwhile(job):
+        counts = real(job)
+        SendJob.objects.filter(pk=job.pk).update(counts={"stale": True, "state": {"sent": 1}})
+        return counts
+
+    monkeypatch.setattr(send_jobs, "counts_now", bounced_meanwhile)
+    count(job)
+    assert list(jobs_to_count()) == [job]
+
+
+def test_a_condition_that_names_something_gone_is_refused_at_the_confirmation(misaki):
+    """TGT-3: better now, on the screen, than halted at the start."""
+    job = create_draft(
+        user=misaki, rule="by_search", template=make_template(),
+        condition={"match": "all", "blocks": [{"item": "lead.column.99", "operator": "is", "values": ["x"]}]},
+    )  # fmt: skip
+    with pytest.raises(Refused) as refused:
+        confirm(job, user=misaki, now=NOW)
+    assert refused.value.code == "condition"
+
+
+def test_two_at_once_by_user_with_one_template(misaki):
+    """EXC-2: confirmed one after the other before a worker came: each person gets the template once."""
+    lead, template = make_lead(), make_template()
+    first = reserve("by_user", [lead], user=misaki, template=template, at=None)
+    second = reserve("by_user", [lead], user=misaki, template=template, at=None)
+    for job in (first, second):
+        run(job.pk, now=NOW)
+    assert first.deliveries.get().state == "queued"
+    assert (second.deliveries.get().state, second.deliveries.get().reason) == ("excluded", "already_sent")
+
+
+def test_a_reservation_for_later_does_not_count_as_sent(misaki):
+    """EXC-2, TGT-2: what waits for its time may still be deleted; it keeps nobody from an earlier mailing."""
+    lead, template = make_lead(), make_template()
+    reserve("by_user", [lead], user=misaki, template=template)
+    today = reserve("by_user", [lead], user=misaki, template=template, at=None)
+    run(today.pk, now=NOW)
+    assert today.deliveries.get().state == "queued"
 
 
 def test_emergency_stop_in_the_last_thirty_minutes(misaki):

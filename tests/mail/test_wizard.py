@@ -414,6 +414,20 @@ def test_unwanted_needs_a_second_confirmation_with_the_number(client, search):
     assert AuditEntry.objects.get(action="job.send").detail["refusers"] == 2
 
 
+def test_the_second_confirmation_is_asked_anew(client, search):
+    """OPT-4: a tick given before the mailing was refused for another reason does not stand for the next click."""
+    make_lead("no@example.jp", dm_permission=DmPermission.UNWANTED)
+    notice = make_template(purpose="notice")
+    job = start_run(client, search=search, template=notice, dm_permissions=["unwanted"])
+    type(notice).objects.update(archived_at=timezone.now())
+    confirm(client, job, unwanted_confirmed="yes")
+    type(notice).objects.update(archived_at=None)
+    confirm(client, job)
+    assert job.state == "draft"
+    confirm(client, job, unwanted_confirmed="yes")
+    assert job.state == "preparing"
+
+
 def test_unwanted_is_refused_when_the_template_became_advertising(client, search):
     """OPT-4: checked again at the last click."""
     make_lead()

@@ -8,7 +8,7 @@ from mail.models import SendJob
 from mail.models.delivery import DeliveryState
 from mail.recipients.explain import moment
 from mail.recipients.reasons import Reason
-from mail.send_jobs import count, displayed_state
+from mail.send_jobs import counts_now, displayed_state
 from smp.lib.command import JsonCommand
 
 
@@ -22,7 +22,7 @@ class Command(JsonCommand):
         job = SendJob.objects.filter(pk=options["id"]).first()
         if job is None:
             raise CommandError(_("There is no job %(id)s.") % {"id": options["id"]})
-        counts = count(job)
+        counts = counts_now(job)
         state = displayed_state(job, timezone.now())
         data = {
             "job": job.pk, "rule": job.rule, "state": state.value, "scheduled_at": job.scheduled_at,

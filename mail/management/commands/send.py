@@ -11,7 +11,7 @@ from mail.delivery.engine import deliver
 from mail.models import SendJob
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import FINISHED, JobState
-from mail.send_jobs import Refused, confirm, count, delete_draft, finish_if_empty, run
+from mail.send_jobs import Refused, confirm, counts_now, delete_draft, finish_if_empty, run
 from smp.lib.command import JsonCommand
 
 NOT_TRIED_YET = (
@@ -43,7 +43,7 @@ class Command(JsonCommand):
         job.refresh_from_db()
         if options["wait"]:
             wait_for(job)
-        counts = count(job)
+        counts = counts_now(job)
         job.refresh_from_db()
         data = {
             "job": job.pk, "state": job.state, "scheduled_at": job.scheduled_at, "in_scope": counts.in_scope,

@@ -63,7 +63,17 @@ def test_reserved_by_search_tells_the_outlook(db):
     refuser = make_lead(dm_permission="unwanted")
     answer = explain(job, refuser, now=NOW)
     assert (answer.decision, answer.reason) == ("none", "not_decided")
-    assert answer.evidence == ["今の時点の見込み: DM許可が対象外"] or "DM許可" in answer.evidence[0]
+    assert answer.evidence == ["今の時点の見込み: DM許可が送信対象外"]
+
+
+@pytest.mark.parametrize("job", [{"state": "reserved"}, {"state": "done", "decided_at": NOW}])
+def test_a_condition_that_names_something_gone_is_told(db, job):
+    """EXC-6: the question is answered all the same, before and after the start."""
+    gone = {"match": "all", "blocks": [{"item": "lead.column.99", "operator": "is", "values": ["x"]}]}
+    lead = make_lead(created_at=NOW - timedelta(days=1))
+    answer = explain(make_job(condition=gone, **job), lead, now=NOW)
+    assert answer.decision == "none"
+    assert any("lead.column.99" in line for line in answer.evidence)
 
 
 def test_registered_after_the_start(db):
