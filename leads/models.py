@@ -7,8 +7,6 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from leads.search_text import search_text_expression
-
 
 class LeadKind(models.TextChoices):
     VISITOR = "visitor", _("Visitor")
@@ -74,9 +72,8 @@ class Lead(models.Model):
     created_at = models.DateTimeField(_("Registered at"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("Updated at"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
-    search_text = models.GeneratedField(
-        expression=search_text_expression(), output_field=models.TextField(db_collation="C"), db_persist=True
-    )
+    # Folded for 簡易検索 by a trigger (leads/search_text.py); only an import gives it on INSERT.
+    search_text = models.TextField(db_collation="C", default="", db_default="", editable=False)
 
     objects = LeadQuerySet.as_manager()
 
@@ -148,12 +145,18 @@ class ConsentRecord(models.Model):
         ONE_CLICK = "one_click", _("One-click opt-out")
         COMPLAINT = "complaint", _("Complaint")
 
-    lead = models.ForeignKey(Lead, on_delete=models.PROTECT, related_name="consent_records")
+    # No constraints and no further indexes in the database: leads and users are never really deleted, and checking each
+    # row cost an import as much as writing the leads.
+    lead = models.ForeignKey(
+        Lead, on_delete=models.PROTECT, related_name="consent_records", db_constraint=False, db_index=False
+    )
     at = models.DateTimeField(default=timezone.now)
     change = models.CharField(max_length=12, choices=Change)
     evidence = models.CharField(max_length=12, choices=Evidence)
     source = models.CharField(max_length=300, blank=True, default="")  # file name, form version, delivery …
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, db_constraint=False, db_index=False
+    )
     ip = models.GenericIPAddressField(null=True)
 
     class Meta:
@@ -274,6 +277,7 @@ class LeadImportRow(models.Model):
     line = models.PositiveIntegerField()  # the row as a spreadsheet numbers it, 1 = the header
     cells = ArrayField(models.TextField(), default=list)  # cleaned values, one for each column with a target
     email_norm = models.CharField(max_length=320, blank=True, default="", db_collation="C")
+    search_text = models.TextField(default="", db_collation="C")  # Lead.search_text of a new lead
     lead_id = models.BigIntegerField(null=True)  # the lead an update goes to
     action = models.CharField(max_length=10, choices=Action, blank=True, default="")
     problems = models.JSONField(null=True)  # found while reading: [[column or null, code, params], …]

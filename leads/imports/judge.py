@@ -89,6 +89,7 @@ def insert_sql(columns: Sequence[Column]) -> dict[str, str]:
     cells = cell_sql(columns)
     values = {
         "email_norm": "staged.email_norm" if "email" in cells else "''",
+        "search_text": "staged.search_text",
         "email_malformed": "FALSE",
         "email_since": "%(now)s",
         "email_valid": "TRUE",
@@ -99,7 +100,7 @@ def insert_sql(columns: Sequence[Column]) -> dict[str, str]:
     }
     for field in Lead._meta.concrete_fields:
         name = str(field.column)
-        if field.generated or name in values or name in {"id", "unsubscribed_at", "deleted_at"}:
+        if name in values or name in {"id", "unsubscribed_at", "deleted_at"}:
             continue
         if name in CHOICE_DEFAULTS:
             default = str(CHOICE_DEFAULTS[name])

@@ -12,13 +12,12 @@ from django.db import connection
 from leads.imports.columns import Cleaned, Column, clean
 from leads.imports.problems import FileProblem, Found
 from leads.models import LeadImport, LeadImportRow
+from leads.search_text import FIELDS, search_texts
 
 BATCH = 5_000
 MOST_ROWS = 5_000_000
 
-_COPY = (
-    "COPY leads_leadimportrow (lead_import_id, line, action, email_norm, cells, problems, notes) FROM STDIN"
-)
+_COPY = "COPY leads_leadimportrow (lead_import_id, line, action, email_norm, search_text, cells, problems, notes) FROM STDIN"
 _SPECIAL = re.compile(r'[\\"\n\r\t]')
 # A cell inside an array inside COPY's text format: both have their own escapes.
 _ESCAPES = str.maketrans({"\\": "\\\\\\\\", '"': '\\\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -79,7 +78,7 @@ class Stager:
                 kept.append(row)
             else:
                 problem: Found = (None, "ragged", {"cells": len(row), "columns": width})
-                out.append(f"{self.lead_import_id}\t{line}\twrong\t\t{{}}\t{_copy_json([problem])}\t\\N\n")
+                out.append(f"{self.lead_import_id}\t{line}\twrong\t\t\t{{}}\t{_copy_json([problem])}\t\\N\n")
         return kept_lines, kept, out
 
     def _staged(self, lines: Sequence[int], batch: list[list[str]]) -> list[str]:
@@ -93,29 +92,39 @@ class Stager:
         blank = self._blank_rows(batch)
         norms: Sequence[str] = ()
         escaped: list[list[str]] = []
+        plain: dict[str, Sequence[str]] = {}
         for number, column in self.targets:
             cleaned: Cleaned = clean(column, cells[number], mode=self.mode)
             for place, (code, params) in cleaned.problems.items():
                 problems.setdefault(place, []).append((number, code, params))
             for place, (code, params) in cleaned.notes.items():
                 notes.setdefault(place, []).append((number, code, params))
-            norms = norms if cleaned.norms is None else [_escape(norm) for norm in cleaned.norms]
+            norms = norms if cleaned.norms is None else _escaped_texts(cleaned.norms)
             escaped.append(_escaped(cleaned.cells))
+            plain[column.target] = cleaned.cells
         if not norms:
             norms = [""] * len(batch)
+        texts = self._search_texts(plain, len(batch))
         head, action = f"{self.lead_import_id}\t", f"\t{self.action}\t"
         out = [
-            f'{head}{line}{action}{norm}\t{{"' + '","'.join(row) + '"}\t\\N\t\\N\n'
-            for line, norm, row in zip(lines, norms, zip(*escaped, strict=True), strict=True)
+            f'{head}{line}{action}{norm}\t{text}\t{{"' + '","'.join(row) + '"}\t\\N\t\\N\n'
+            for line, norm, text, row in zip(lines, norms, texts, zip(*escaped, strict=True), strict=True)
         ]
         for place in problems.keys() | notes.keys():
             row = '","'.join(column[place] for column in escaped)
             found, noted = problems.get(place), notes.get(place)
             action = LeadImportRow.Action.WRONG.value if found else self.action
             out[place] = (
-                f'{head}{lines[place]}\t{action}\t{norms[place]}\t{{"{row}"}}\t{_copy_json(found)}\t{_copy_json(noted)}\n'
+                f'{head}{lines[place]}\t{action}\t{norms[place]}\t{texts[place]}\t{{"{row}"}}\t{_copy_json(found)}\t{_copy_json(noted)}\n'
             )
         return [line for place, line in enumerate(out) if place not in blank] if blank else out
+
+    def _search_texts(self, cells: dict[str, Sequence[str]], count: int) -> Sequence[str]:
+        """Lead.search_text of the new leads; what an update changes is folded by the database."""
+        if self.mode != LeadImport.Mode.ADD:
+            return [""] * count
+        blank = [""] * count
+        return _escaped_texts(search_texts(*(cells.get(name, blank) for name in FIELDS)))
 
     def _blank_rows(self, batch: list[list[str]]) -> set[int]:
         """Rows of nothing but delimiters, which spreadsheets leave behind."""
@@ -126,6 +135,10 @@ def _escaped(cells: list[str]) -> list[str]:
     if _SPECIAL.search("\x1f".join(cells)):
         return [cell.translate(_ESCAPES) for cell in cells]
     return cells
+
+
+def _escaped_texts(texts: list[str]) -> list[str]:
+    return [_escape(text) for text in texts] if _SPECIAL.search("\x1f".join(texts)) else texts
 
 
 def _escape(text: str) -> str:

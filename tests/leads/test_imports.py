@@ -289,6 +289,24 @@ def test_hostile_cells_arrive_as_they_are():
     assert list(Lead.objects.order_by("id").values_list("note", flat=True)) == hostile
 
 
+def test_an_import_folds_as_the_database_does():
+    """CHR-6: the text 簡易検索 looks through comes with the import; PostgreSQL's own folding finds nothing to change."""
+    bring_in(
+        "姓,名,姓(カナ),名(カナ),E-mailアドレス,会社名\n"
+        "髙﨑①,𠮷㈱,ｻﾄｳﾞ,ヰヱヴヶ,Misaki.A@Example.JP,ＡＢＣ ÄÉ\\ﬁ か\u3099 ÀIİ ㌔\n"
+        ",,,,,\n"
+        "鈴木,,,,b..c.@docomo.ne.jp,\n"
+        '"a\\tb",,"\\N",,,"{""x""}\n"\n'
+    )
+    brought = list(Lead.objects.order_by("id").values_list("search_text", flat=True))
+    assert brought[:2] == [
+        "高崎1吉(株) さとゔゐゑゔゖ abc ÄÉ\\fi が Àiİ きろ misaki.a@example.jp",
+        "鈴木   b..c.@docomo.ne.jp",
+    ]
+    Lead.objects.update(search_text="-")
+    assert list(Lead.objects.order_by("id").values_list("search_text", flat=True)) == brought
+
+
 def test_shared_addresses_within_an_add_are_allowed_and_counted():
     make_lead("a@example.jp")
     lead_import = bring_in(

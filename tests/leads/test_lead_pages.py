@@ -487,3 +487,19 @@ def test_lead_items_are_checked(client, misaki, values, field):
         "/leads/columns/new/", {"label": "規模", "type": "text", "choices_text": "", "position": ""} | values
     )
     assert list(response.context["form"].errors) == [field]
+
+
+def test_search_text_is_never_stale(db):
+    """Whatever writes a lead, raw SQL and a save() of an old copy too, the folded text is that of its values."""
+    lead = make_lead("x@y.jp", last_name="髙橋", first_name="太郎", company="ＡＢＣ商事")
+    old_copy = Lead.objects.get(pk=lead.pk)
+    Lead.objects.filter(pk=lead.pk).update(company="カナ工業", email="Z@Y.jp")
+    lead.refresh_from_db()
+    assert lead.search_text == "高橋太郎  かな工業 z@y.jp"
+    old_copy.note = "saved whole"
+    old_copy.save()
+    lead.refresh_from_db()
+    assert lead.search_text == "高橋太郎  abc商事 x@y.jp"
+    Lead.objects.filter(pk=lead.pk).update(search_text="somebody else")
+    lead.refresh_from_db()
+    assert lead.search_text == "高橋太郎  abc商事 x@y.jp"
