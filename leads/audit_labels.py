@@ -3,8 +3,12 @@
 from django.utils.translation import gettext_lazy as _
 
 from leads.flags import Way
-from leads.models import ConsentRecord, Lead, LeadColumn
-from settings.audit import Target, register_action, register_detail, register_target
+from leads.models import ConsentRecord, Lead, LeadColumn, LeadImport
+from settings.audit import Target, Text, register_action, register_detail, register_target
+
+
+def _lead_fields() -> list[tuple[str, Text]]:
+    return [(field.name, field.verbose_name) for field in Lead._meta.fields]
 
 
 def register() -> None:
@@ -24,5 +28,23 @@ def register() -> None:
     register_detail("email", _("E-mail address"))
     register_detail("evidence", _("Evidence"), ConsentRecord.Evidence.choices)
     register_detail("failures", _("Failed deliveries in a row"))
+    register_detail(
+        "reason",
+        _("Reason"),
+        [
+            ("at_once", _("A code that switches the flag off at once")),
+            ("failures_in_a_row", _("Failures in a row")),
+        ],
+    )
+    register_detail(
+        "email_valid", _("Valid flag of the e-mail address"), [("True", _("Valid")), ("False", _("Invalid"))]
+    )
+    register_detail("leads", _("Leads"))
+    register_detail("type", _("Type"), LeadColumn.Type.choices)
+    register_detail("mode", _("Mode"), LeadImport.Mode.choices)
+    register_detail("key", _("Key"), LeadImport.Key.choices)
+    register_detail("written", _("Rows written"))
+    register_detail("left_out", _("Wrong rows left out"))
+    register_detail("columns", _("Columns"), _lead_fields())
     register_detail("counts", _("Counts"))
     register_detail("file_name", _("File"))

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class LeadKind(models.TextChoices):
@@ -135,7 +136,7 @@ class ConsentRecord(models.Model):
         UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
 
     class Evidence(models.TextChoices):
-        FORM = "form", _("Form")
+        FORM = "form", pgettext_lazy("evidence", "Form")
         IMPORT = "import", _("Import")
         CARD = "card", _("Business card")
         PUBLIC = "public", _("Publicly listed")

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from mail.models import Delivery, MailSettings, MailTemplate, SendJob
+from mail.models.send_job import RecipientRule
 from settings.audit import Target, register_action, register_detail, register_target
 
 
@@ -29,5 +30,9 @@ def register() -> None:
     register_action("template.test_send", _("Test mail sent"))
     register_action("mail_settings.change", _("Mail settings changed"))
     register_detail("not_sent", _("Mails not sent"))
-    register_detail("rule", _("How recipients are given"))
-    register_detail("unwanted", _("People who do not want mail"))
+    register_detail("rule", _("How recipients are given"), RecipientRule.choices)
+    register_detail("mails", _("Mails"))
+    register_detail("from", _("Copied from template"))
+    register_detail("removed", _("Attachments removed"))
+    register_detail("kind", _("Kind"))
+    register_detail("refusers", _("People who do not want mail"))

@@ -239,11 +239,21 @@ def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = 
         if unwanted:
             detail["refusers"] = _refusers(job, now=now)
         audit.record(
-            "job.reserve" if job.scheduled_at else "job.send", user=user, target=job, detail=detail, ip=ip
+            "job.reserve" if job.scheduled_at else "job.send",
+            user=user,
+            target=job,
+            target_label=_label(job),
+            detail=detail,
+            ip=ip,
         )
         if not job.scheduled_at:
             transaction.on_commit(lambda: hint("mail.tasks.run_job", job.pk))
     return True
+
+
+def _label(job: SendJob) -> str:
+    """How 操作履歴 calls a job: by what it sends."""
+    return job.template.name if job.template is not None else str(job.pk)
 
 
 def _refusers(job: SendJob, *, now: datetime) -> int:
@@ -298,7 +308,7 @@ def delete_reservation(job: SendJob, *, user: User | None, now: datetime, ip: st
         job.deliveries.filter(state=DeliveryState.RESERVED).update(
             state=DeliveryState.EXCLUDED, reason=Reason.RESERVATION_DELETED, decided_at=now
         )
-        audit.record("job.delete", user=user, target=job, ip=ip)
+        audit.record("job.delete", user=user, target=job, target_label=_label(job), ip=ip)
     count(job)
 
 
@@ -387,7 +397,7 @@ def _halt(job: SendJob, reason: str) -> None:
     job.state = JobState.HALTED
     job.halt_reason = reason
     job.save(update_fields=["state", "halt_reason"])
-    audit.record("job.halt", user=None, target=job, detail={"reason": reason})
+    audit.record("job.halt", user=None, target=job, target_label=_label(job), detail={"reason": reason})
 
 
 # ---- while it runs --------------------------------------------------------------------------------------------------
@@ -398,7 +408,7 @@ def pause(job: SendJob, *, user: User | None, now: datetime, ip: str | None = No
     _change_state(
         job, (JobState.SENDING,), JobState.PAUSED, _("Only a mailing that is being sent can be paused.")
     )
-    audit.record("job.pause", user=user, target=job, ip=ip)
+    audit.record("job.pause", user=user, target=job, target_label=_label(job), ip=ip)
 
 
 def resume(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> None:
@@ -408,7 +418,7 @@ def resume(job: SendJob, *, user: User | None, now: datetime, ip: str | None = N
     _change_state(
         job, (JobState.PAUSED, JobState.HALTED), to, _("Only a paused or halted mailing can be resumed.")
     )
-    audit.record("job.resume", user=user, target=job, ip=ip)
+    audit.record("job.resume", user=user, target=job, target_label=_label(job), ip=ip)
     transaction.on_commit(
         lambda: hint("mail.tasks.deliver_job" if to == JobState.SENDING else "mail.tasks.run_job", job.pk)
     )
@@ -425,7 +435,9 @@ def stop(job: SendJob, *, user: User | None, now: datetime, ip: str | None = Non
             _("This mailing is over; there is nothing left to stop."), finished_at=now,
         )  # fmt: skip
         stopped = settle_stopped(now=now, job_id=job.pk)
-        audit.record("job.stop", user=user, target=job, detail={"not_sent": stopped}, ip=ip)
+        audit.record(
+            "job.stop", user=user, target=job, target_label=_label(job), detail={"not_sent": stopped}, ip=ip
+        )
     count(job)
     return stopped
 
@@ -465,7 +477,14 @@ def send_unknown_again(job: SendJob, *, user: User | None, now: datetime, ip: st
         )
         if job.state == JobState.DONE:
             _change_state(job, (JobState.DONE,), JobState.SENDING, "", finished_at=None)
-        audit.record("job.resend_unknown", user=user, target=job, detail={"mails": len(unknown)}, ip=ip)
+        audit.record(
+            "job.resend_unknown",
+            user=user,
+            target=job,
+            target_label=_label(job),
+            detail={"mails": len(unknown)},
+            ip=ip,
+        )
         transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
     count(job)
     return len(unknown)

@@ -140,6 +140,11 @@ def _emptiness(template: MailTemplate) -> list[Problem]:
     return problems
 
 
+def lacks_legal_notice(template: MailTemplate) -> bool:
+    """LAW-1: some part of an advertising template does not say yet what the law asks for."""
+    return template.purpose == Purpose.ADVERTISING and bool(_law(template))
+
+
 def _law(template: MailTemplate) -> list[Problem]:
     """LAW-1, for every part a recipient may see: each missing piece is named."""
     problems = []

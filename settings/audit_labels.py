@@ -1,11 +1,14 @@
 """How an entry of 操作履歴 is read: words for actions, fields and values, and the page of what it is about."""
 
 import json
+import re
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Field, Model
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +25,7 @@ from settings.audit import (
 from settings.models import AuditEntry, SystemSetting, User
 from settings.system_settings import SETTINGS, show_value
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:")
 LONGEST = 200  # characters of a value; the log is read, not printed
 
 
@@ -36,7 +40,6 @@ def register() -> None:
     register_detail("filter", _("Filter"))
     register_detail("rows", _("Rows"))
     register_detail("password", _("Password"))
-    register_detail("reason", _("Reason"))
     register_detail("source", _("Source"))
 
 
@@ -69,13 +72,9 @@ def detail_lines(entry: AuditEntry) -> list[tuple[str, str]]:
         if key == "changes" and isinstance(value, dict):
             lines += [_change(entry, model, name, change) for name, change in value.items()]
         elif key != "at" and value not in ("", None, [], {}):  # "at" is the moment the entry itself shows
-            words = DETAIL_CHOICES.get(key, {})
-            lines.append(
-                (
-                    str(DETAILS.get(key, key)),
-                    str(words[value]) if isinstance(value, str) and value in words else _shown(value),
-                )
-            )
+            parts = value if isinstance(value, list) else [value]
+            words = [_word(model, key, part) for part in parts]
+            lines.append((str(DETAILS.get(key, key)), _shown("、".join(words))))
     return lines
 
 
@@ -93,10 +92,24 @@ def _change(entry: AuditEntry, model: type[Model] | None, name: str, change: Any
         choices = dict(field.flatchoices) if field else {}
         values = change if isinstance(change, list) else [change]
         shown = [
-            _shown(choices.get(value, value) if not isinstance(value, (list, dict)) else value)
+            _shown(choices[value])
+            if not isinstance(value, (list, dict)) and value in choices
+            else _word(model, name, value)
             for value in values
         ]
     return word, " → ".join(shown[:2])
+
+
+def _word(model: type[Model] | None, key: str, value: Any) -> str:
+    """A value in the words of the screens: a registered choice, the name of a changed field, a moment in Japan's time."""
+    words = DETAIL_CHOICES.get(key, {})
+    if isinstance(value, (str, bool)) and str(value) in words:
+        return str(words[str(value)])
+    if key == "changed" and isinstance(value, str) and (field := _field(model, value)):
+        return str(field.verbose_name)
+    if isinstance(value, str) and _MOMENT.match(value) and (moment := parse_datetime(value)):
+        return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
+    return _shown(value)
 
 
 def _field(model: type[Model] | None, name: str) -> "Field[Any, Any] | None":

@@ -25,13 +25,14 @@ from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
 from mail.models import MailTemplate, TemplateAttachment
 from mail.models.send_job import SendJob
-from mail.template_check import check_template, unencodable_in
+from mail.template_check import check_template, lacks_legal_notice, unencodable_in
 from mail.templates import (
     AttachmentRefused,
     Conflict,
     archive_template,
     body_fields,
     copy_template,
+    legal_footer,
     listed_templates,
     new_template,
     restore_template,
@@ -92,6 +93,8 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
     context = {
         "template": shown,
         "problems": check_template(shown),
+        "legal_help": lacks_legal_notice(shown),
+        "legal_lines": legal_footer().strip(),
         "lead": lead,
         "why": why,
         "mail": mail,

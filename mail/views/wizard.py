@@ -22,6 +22,8 @@ from mail.models.template import Purpose
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.recipients.resolve import expected_counts, expected_page
+from mail.template_check import lacks_legal_notice
+from mail.templates import legal_footer
 from settings.permissions import needs_edit
 from smp.lib.client_ip import client_ip
 
@@ -328,6 +330,8 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
             "permissions": [DmPermission(value).label for value in job.dm_permissions],
             "unwanted": unwanted, "refusers": send_jobs.refusers_expected(job, now=now) if unwanted else 0,
             "advertising": plan.purpose == Purpose.ADVERTISING,
+            "legal_help": job.template is not None and lacks_legal_notice(job.template),
+            "legal_lines": legal_footer().strip(),
         },
     )  # fmt: skip
 
