@@ -73,9 +73,12 @@ class Supervisor:
             )
         child.started_at = time.monotonic()
 
-    def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Restarts what dies, until `stopping` is set (by a signal) or `until()` says so."""
+    def watch(
+        self, *, until: Callable[[], bool] = lambda: False, also: Callable[[], None] = lambda: None
+    ) -> None:
+        """Restarts what dies, until `stopping` is set (by a signal) or `until()` says so; calls `also` each time."""
         while not self.stopping and not until():
+            also()
             for child in self.children:
                 self._look_after(child)
             time.sleep(0.2)

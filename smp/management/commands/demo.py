@@ -99,10 +99,14 @@ class Command(BaseCommand):
                         f"The pages do not answer. The end of {data / 'logs' / 'web.log'}:\n{supervisor.tail('web')}"
                     )
                 self.welcome(url, data)
-                supervisor.watch()
+                supervisor.watch(also=self.revive_servers)
         finally:
             self.step("停止しています / Stopping …")
             supervisor.stop_all()
+
+    def revive_servers(self) -> None:
+        for name in embedded.revive():
+            self.step(f"{name} が停止したため再起動しました / {name} had died and runs again.")
 
     def step(self, text: str) -> None:
         self.stdout.write(text)
