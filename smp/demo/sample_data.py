@@ -103,6 +103,10 @@ def is_empty() -> bool:
     return not User.objects.exists() and not Lead.objects.exists()
 
 
+def nobody_can_log_in() -> bool:
+    return not User.objects.exists()
+
+
 @transaction.atomic
 def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     """Fills an empty database; returns how many of what there are. About ten seconds for 5,000 leads."""

@@ -13,6 +13,7 @@ from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.template_check import check_template
 from settings.models import User
 from smp.demo import sample_data
+from tests.factories import make_lead
 
 pytestmark = pytest.mark.django_db
 
@@ -116,3 +117,14 @@ def test_command_loads_an_empty_database_only(settings):
     settings.DEVELOPMENT = False
     with pytest.raises(CommandError, match="SMP_DEVELOPMENT"):
         call_command("sample_data", "--if-empty")
+
+
+def test_the_demos_logins_exist_even_if_leads_came_first(settings):
+    """Somebody imported a file before the first `make demo`: the data stays, the logins it prints work."""
+    settings.DEVELOPMENT = True
+    make_lead()
+    call_command("sample_data", "--if-empty")
+    assert Lead.objects.count() == 1
+    assert User.objects.get(username="admin").check_password(sample_data.PASSWORD)
+    call_command("sample_data", "--if-empty")
+    assert User.objects.count() == 3

@@ -22,6 +22,8 @@ class Command(BaseCommand):
             raise CommandError("Sample data has public passwords: it is loaded only with SMP_DEVELOPMENT=1.")
         if not sample_data.is_empty():
             if options["if_empty"]:
+                if sample_data.nobody_can_log_in():  # leads were imported before the first demo
+                    sample_data.make_users()
                 return
             raise CommandError("The database is not empty: sample data is loaded into an empty one only.")
         started = time.monotonic()
