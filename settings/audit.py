@@ -1,5 +1,6 @@
 """SYS-2: the audit log. One function writes it; the words it is read with are registered by the apps."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -30,10 +31,24 @@ def record(
         user_name=str(user)[:150] if user else "system",
         target_type=(target._meta.model_name or "") if target is not None else "",
         target_id=str(target.pk)[:40] if target is not None else "",
-        target_label=(target_label or (str(target) if target is not None else ""))[:200],
-        detail=detail or {},
+        target_label=_storable(target_label or (str(target) if target is not None else ""))[:200],
+        detail=_storable(detail or {}),
         ip=ip,
     )
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # neither PostgreSQL's text nor its JSON can hold these
+
+
+def _storable(value: Any) -> Any:
+    """An entry quotes what people sent, filters of a list for example; nothing in it may keep it from being written."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_storable(str(key)): _storable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in value]
+    return value
 
 
 ModelClass = type[Model]
