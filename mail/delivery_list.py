@@ -16,8 +16,8 @@ from mail.models import Delivery
 from mail.models.delivery import DeliveryState
 from mail.recipients.reasons import DECIDED_AT_START
 from mail.results import ADDRESSED, ResultGroup
+from settings.system_settings import rows_per_page
 
-PAGE = 50
 COUNT_LIMIT = 10_000
 TIME_LIMIT = timedelta(seconds=5)
 QUERY_CANCELED = "57014"
@@ -70,7 +70,8 @@ def _start(day: date) -> datetime:
 
 
 def delivery_page(wanted: dict[str, Any], *, before: int | None) -> DeliveryPage:
-    """One page and the bounded count, in three statements. TooMuchToRead instead of minutes of waiting."""
+    """One page and the bounded count, in four statements. TooMuchToRead instead of minutes of waiting."""
+    size = rows_per_page()
     found = deliveries_matching(wanted)
     page = found.filter(id__lt=before) if before else found
     shown = page.select_related("lead", "template", "job").defer(
@@ -87,15 +88,15 @@ def delivery_page(wanted: dict[str, Any], *, before: int | None) -> DeliveryPage
                 # A job's rows lie together, perhaps far back. Left alone, the planner believes they are spread evenly and
                 # walks the whole ledger from its end; ordered by an expression, it takes the job's index.
                 shown = shown.order_by(-(F("id") + 0))
-            rows = list(shown[: PAGE + 1])
+            rows = list(shown[: size + 1])
             count = found.order_by()[: COUNT_LIMIT + 1].count()
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) != QUERY_CANCELED:
             raise
         raise TooMuchToRead from error
     return DeliveryPage(
-        rows=rows[:PAGE],
+        rows=rows[:size],
         count=min(count, COUNT_LIMIT),
         more_than_count=count > COUNT_LIMIT,
-        older=rows[PAGE - 1].pk if len(rows) > PAGE else None,
+        older=rows[size - 1].pk if len(rows) > size else None,
     )

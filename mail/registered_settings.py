@@ -1,25 +1,11 @@
 """The mail part of 「システム設定一覧」. Read them with `settings.system_settings.get_setting`."""
 
-import re
-
-from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from settings.system_settings import Setting, get_setting, register_setting
 
 SKIP_DUPLICATES = "skip_duplicate_addresses"
-
-_LOCAL_PART = re.compile(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?")
-
-
-def check_local_part(value: str) -> None:
-    if not _LOCAL_PART.fullmatch(value) or ".." in value:
-        raise ValidationError(
-            _(
-                "Use 1 to 32 lower-case letters, digits, dots, hyphens and underscores; begin and end with a letter or digit."
-            )
-        )
 
 
 def register_mail_settings() -> None:
@@ -45,13 +31,6 @@ def register_mail_settings() -> None:
         Setting(
             "attachments_limit_mb", _("Attachments of a template, together (MB)"), int, 5, minimum=1, maximum=20, section=sending,
             help=_("Files grow by a third on their way, and many Japanese mail servers refuse mails over 10 MB."),
-        )
-    )  # fmt: skip
-    register_setting(
-        Setting(
-            "failure_local_part", _("Local part of the system's failure address"), str, "failure", section=sending,
-            help=_("What stands before the @ of the system's domain. Bounces sent there are recorded and bother nobody."),
-            check=check_local_part,
         )
     )  # fmt: skip
     register_setting(

@@ -1,6 +1,5 @@
 """「システム設定一覧」: every system setting with its type, default, texts and check. Read with `get_setting`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,6 @@ class Setting:
     warning: Text = ""  # shown on the page and asked again before saving
     minimum: int | None = None  # of a number
     maximum: int | None = None  # of a number, or the length of a text
-    check: Callable[[Any], None] | None = None  # raises ValidationError
     section: Text = ""  # heading in the list
 
     def __str__(self) -> str:
@@ -54,6 +52,11 @@ def get_setting(key: str) -> Any:
     setting = SETTINGS[key]
     row = SystemSetting.objects.filter(key=key).values_list("value", flat=True).first()
     return setting.default if row is None else row
+
+
+def rows_per_page() -> int:
+    """How many rows each list shows before it goes on to the next page."""
+    return int(get_setting("page_size"))
 
 
 def set_setting(
@@ -127,8 +130,6 @@ def validate_setting(setting: Setting, value: Any) -> None:
             _("Enter at most %(maximum)s characters (now %(length)s)."),
             params={"maximum": setting.maximum, "length": len(value)},
         )
-    if setting.check:
-        setting.check(value)
 
 
 def show_value(setting: Setting, value: Any) -> str:

@@ -18,8 +18,7 @@ from leads.models import LeadImport
 from leads.tasks import kick_import
 from settings import audit
 from settings.permissions import needs_edit
-
-PER_PAGE = 50
+from settings.system_settings import rows_per_page
 
 
 @needs_edit
@@ -39,7 +38,7 @@ def imports(request: HttpRequest) -> HttpResponse:
             transaction.on_commit(lambda: kick_import(lead_import.pk))
             return redirect("lead_import", lead_import.pk)
     past = LeadImport.objects.select_related("created_by")
-    page = Paginator(past, 20).get_page(request.GET.get("page"))
+    page = Paginator(past, rows_per_page()).get_page(request.GET.get("page"))
     status = 422 if form.is_bound else 200
     return render(
         request,
@@ -131,7 +130,7 @@ class _Counted(Paginator):
     """The number of rows is known; counting a million of them again for each page is not needed."""
 
     def __init__(self, rows, number: int) -> None:
-        super().__init__(rows, PER_PAGE)
+        super().__init__(rows, rows_per_page())
         self.__dict__["count"] = number
 
 

@@ -25,6 +25,7 @@ from leads.models import Lead, LeadColumn, LeadQuerySet
 from leads.panels import panels_of
 from settings import audit
 from settings.permissions import needs_edit, needs_view
+from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
 
@@ -33,14 +34,15 @@ from smp.lib.csv_export import csv_response
 def leads(request: HttpRequest) -> HttpResponse:
     columns = list(LeadColumn.objects.all())
     lead_filter, found = _filtered(request.GET, columns)
-    size = request.GET.get("size", "")
+    size, usual = request.GET.get("size", ""), rows_per_page()
+    sizes = sorted({usual, *PAGE_SIZES})
     # Looking for days, the index by day finds them at once; by id it might have to read far to meet them.
     by_day = request.GET.get("created_from") or request.GET.get("created_to")
     page = find_page(
         found,
         sort=request.GET.get("sort") or ("-created_at" if by_day else DEFAULT_SORT),
         page=request.GET.get("page", "1"),
-        size=int(size) if size in map(str, PAGE_SIZES) else PAGE_SIZES[0],
+        size=int(size) if size in map(str, sizes) else usual,
         exact=request.GET.get("count") == "exact",
     )
     fields = lead_filter.form
@@ -52,7 +54,7 @@ def leads(request: HttpRequest) -> HttpResponse:
         "details": [fields[name] for name in fields.fields if name != "q"],
         "details_used": any(request.GET.get(name) for name in fields.fields if name != "q"),
         "narrowed": any(request.GET.get(name) for name in fields.fields),
-        "sizes": PAGE_SIZES,
+        "sizes": sizes,
         "nobody": not page.total and not Lead.objects.existing().exists(),
     }
     return render(request, "leads/leads.html", context)

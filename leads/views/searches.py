@@ -22,10 +22,10 @@ from leads.search.editor import EMPTY_BLOCK, editor_for, raw_condition, to_searc
 from leads.searches import copy_search, delete_search, may_change, save_search, uses_of, visible_searches
 from settings import audit
 from settings.permissions import needs_edit, needs_view
+from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
 
-PER_PAGE = 50
 LONGEST_URL = 3000  # gunicorn refuses request lines over 4094 bytes
 KEPT_IN_SESSION = 20
 
@@ -88,7 +88,7 @@ def compound_search(request: HttpRequest) -> HttpResponse:
 
 def _results(request: HttpRequest, condition: dict) -> dict:
     leads = leads_matching(condition, now=timezone.now()).order_by("-id")
-    page = Paginator(leads, PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(leads, rows_per_page()).get_page(request.GET.get("page"))
     return {"page_obj": page, "said": describe_condition(condition), "export_query": request.GET.urlencode()}
 
 
@@ -188,7 +188,7 @@ def searches(request: HttpRequest) -> HttpResponse:
     wanted = visible_searches(request.user).select_related("owner")
     if text := request.GET.get("q", "").strip().replace("\0", ""):
         wanted = wanted.filter(Q(name__icontains=text))
-    page = Paginator(wanted, PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(wanted, rows_per_page()).get_page(request.GET.get("page"))
     rows = list(page.object_list)
     said = describe_conditions([search.condition for search in rows])
     context = {

@@ -41,7 +41,7 @@ _HELP = {
     "bcc": _LIST_HELP,
     "reply_to": _LIST_HELP,
     "errors_to": gettext_lazy(
-        "One address. Bounces are always recorded here; they are also forwarded to this address."
+        "One address. Bounces always come to the system itself, which records them with the mail; this version does not forward them."
     ),
 }
 

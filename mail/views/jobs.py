@@ -37,11 +37,10 @@ from mail.results import ADDRESSED, ResultGroup
 from mail.views.delivery_views import HTML_POLICY
 from settings import audit
 from settings.permissions import needs_edit, needs_view
+from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
 
-PAGE = 20
-LEADS = 100
 SORTS = {"id": "pk", "created": "created_at", "scheduled": "scheduled_at", "started": "started_at"}
 
 
@@ -80,7 +79,7 @@ def _filtered(request: HttpRequest) -> tuple[JobFilter, Any]:
 @require_GET
 def jobs(request: HttpRequest) -> HttpResponse:
     found, queryset = _filtered(request)
-    page = Paginator(queryset, PAGE).get_page(request.GET.get("page"))
+    page = Paginator(queryset, rows_per_page()).get_page(request.GET.get("page"))
     return render(
         request, "mail/jobs.html", {"filter": found, "page": page, "rows": _rows(list(page.object_list))}
     )
@@ -373,7 +372,7 @@ def job_matching(request: HttpRequest, job_id: int) -> HttpResponse:
 
 
 def _lead_list(request: HttpRequest, job: SendJob, leads: Any, title: str, text: str) -> HttpResponse:
-    page = Paginator(leads, LEADS).get_page(request.GET.get("page"))
+    page = Paginator(leads, rows_per_page()).get_page(request.GET.get("page"))
     return render(request, "mail/job_leads.html", {"job": job, "page": page, "title": title, "text": text})
 
 
@@ -382,7 +381,7 @@ def _lead_list(request: HttpRequest, job: SendJob, leads: Any, title: str, text:
 def job_changed(request: HttpRequest, job_id: int) -> HttpResponse:
     """Leads of a by-user reservation whose DM許可 changed since: they are mailed all the same (TGT-2, TGT-4)."""
     job = confirmed_job(job_id)
-    page = Paginator(changed_permissions(job), LEADS).get_page(request.GET.get("page"))
+    page = Paginator(changed_permissions(job), rows_per_page()).get_page(request.GET.get("page"))
     labels = dict(DmPermission.choices)
     rows = [
         {

@@ -42,9 +42,9 @@ from mail.templates import (
 )
 from mail.test_send import TestRefused, merge_values, send_test, test_lead
 from settings.permissions import needs_administer, needs_edit, needs_view
+from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 
-PAGE = 30
 SORTS = {"name", "updated_at", "last_used_at", "sent_count"}
 # Somebody else's HTML: no scripts, no forms, no frames, nothing from this site but what the mail itself brings.
 PREVIEW_POLICY = (
@@ -66,7 +66,7 @@ def templates(request: HttpRequest) -> HttpResponse:
     sort = request.GET.get("sort", "")
     if sort.removeprefix("-") in SORTS:
         found = found.order_by(sort, "-pk")
-    page = Paginator(found.select_related("updated_by"), PAGE).get_page(request.GET.get("page"))
+    page = Paginator(found.select_related("updated_by"), rows_per_page()).get_page(request.GET.get("page"))
     return render(
         request, "mail/templates.html", {"page_obj": page, "templates": page.object_list, "form": form}
     )

@@ -13,7 +13,7 @@ from settings.audit_labels import action_label, detail_lines, target_url, target
 from settings.filters import AuditFilter
 from settings.models import AuditEntry
 from settings.permissions import needs_administer
-from settings.system_settings import get_setting
+from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
 
@@ -21,7 +21,7 @@ from smp.lib.csv_export import csv_response
 @needs_administer
 def audit_log(request: HttpRequest) -> HttpResponse:
     found = AuditFilter(request.GET, AuditEntry.objects.all())
-    page = Paginator(found.qs, get_setting("page_size")).get_page(request.GET.get("page"))
+    page = Paginator(found.qs, rows_per_page()).get_page(request.GET.get("page"))
     lines = [
         {
             "entry": entry,

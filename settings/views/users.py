@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from settings.forms.users import UserForm
 from settings.models import User
 from settings.permissions import needs_administer
-from settings.system_settings import get_setting
+from settings.system_settings import rows_per_page
 from settings.users import save_user
 from smp.lib.client_ip import client_ip
 
@@ -24,9 +24,7 @@ def users(request: HttpRequest) -> HttpResponse:
     sort = request.GET.get("sort", "username")
     if sort.removeprefix("-") not in SORTS:
         sort = "username"
-    page = Paginator(User.objects.order_by(sort, "pk"), get_setting("page_size")).get_page(
-        request.GET.get("page")
-    )
+    page = Paginator(User.objects.order_by(sort, "pk"), rows_per_page()).get_page(request.GET.get("page"))
     return render(request, "settings/users.html", {"page_obj": page, "sort": sort})
 
 

@@ -148,7 +148,9 @@ def test_the_list_takes_the_same_queries(client, misaki, django_assert_num_queri
     LeadColumn.objects.create(label="業種", type="choice", choices=["製造"])
     for number in range(rows):
         make_lead(f"{number}@a.jp")
-    with django_assert_num_queries(5):  # session, user, own columns, how many and who, the page's rows
+    with django_assert_num_queries(
+        6
+    ):  # session, user, own columns, rows per page, how many and who, the page's rows
         assert len(found(client)) == rows
 
 

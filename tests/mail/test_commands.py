@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from io import StringIO
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands, load_command_class
 from django.utils import timezone
 
 from leads.models import Lead, SavedSearch
@@ -102,3 +102,32 @@ def test_more_than_500_leads_are_refused(db):
     with pytest.raises(CommandError, match="500"):
         command("send", f"--template={make_template().pk}", f"--leads={ids}")
     assert not SendJob.objects.exists()
+
+
+def test_nobody_has_the_empty_address(db):
+    """EXC-4: leads without an address do not share one."""
+    lead, template = make_lead("", email_norm=""), make_template()
+    job = command("send", f"--template={template.pk}", f"--leads={lead.pk}")["job"]
+    with pytest.raises(CommandError):
+        command("explain", f"--job={job}", "--email=")
+    assert command("explain", f"--job={job}", f"--lead={lead.pk}")["reason"] == "no_address"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["job", "abc"], 2),
+        (["explain", "--job", "1"], 2),
+        (["send", "--template", "1", "--leads", "1", "--nonsense"], 2),
+        (["job", "999999"], 1),
+        (["stop_job", "99999999999999999999999"], 1),
+        (["search_leads", "--where", "{", "--json"], 1),
+    ],
+)
+def test_exit_codes(db, arguments, code, capsys):
+    """DESIGN §8: 1 = refused with the reason on stderr, 2 = usage; nothing on stdout."""
+    name, *rest = arguments
+    with pytest.raises(SystemExit) as ended:
+        load_command_class(get_commands()[name], name).run_from_argv(["manage.py", name, *rest])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, bool(said.err)) == (code, "", True)

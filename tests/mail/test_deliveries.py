@@ -13,6 +13,7 @@ from mail import delivery_list
 from mail.lead_panel import why_panel
 from mail.message import take_snapshot
 from mail.models import Delivery, DeliveryEvent
+from settings.system_settings import set_setting
 from tests.factories import make_job, make_lead, make_template, make_user
 
 pytestmark = pytest.mark.django_db
@@ -93,7 +94,7 @@ def test_hostile_filters_are_answered_beside_the_field(client, yui, query):
 
 
 def test_pages_are_cut_by_id_and_counts_are_bounded(client, yui, monkeypatch):
-    monkeypatch.setattr(delivery_list, "PAGE", 2)
+    monkeypatch.setattr(delivery_list, "rows_per_page", lambda: 2)
     monkeypatch.setattr(delivery_list, "COUNT_LIMIT", 4)
     ids = [make_delivery().pk for _ in range(5)][::-1]
     page = client.get(reverse("deliveries")).context["page"]
@@ -287,3 +288,20 @@ class TestLeadPanel:
         text, three = page()
         assert "第3報" in text
         assert three == one
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("leads", make_lead), ("deliveries", make_delivery), ("templates", make_template), ("jobs", None)],
+)
+def test_rows_on_a_page_are_a_system_setting(client, yui, name, make):
+    """「一覧の1ページの行数」 holds for every list."""
+    set_setting("page_size", 10, user=None)
+    for n in range(11):
+        if name == "leads":
+            make_lead(f"{n}@example.jp")
+        else:
+            (make or (lambda: make_job(state="done")))()
+    shown = client.get(reverse(name)).context
+    page = shown["page"] if name in {"deliveries", "jobs"} else shown["page_obj"]
+    assert len(page.rows if name == "deliveries" else page.object_list) == 10

@@ -74,8 +74,6 @@ def test_reminder_on_the_mail_tab(client, misaki):
         ("page_size", "", "このフィールドは必須です。"),
         ("consent_retention_months", "0", "1以上の値を設定してください。"),
         ("consent_retention_months", "37", "36以下の値を設定してください。"),
-        ("failure_local_part", "Fail ure", "英小文字"),
-        ("failure_local_part", "", "英小文字"),
         ("legal_name", "株" * 201, "200文字以内"),
         ("legal_name", "a\0b", "文字"),
         (KEY, "2", "選択"),

@@ -27,7 +27,8 @@ class Command(JsonCommand):
         if options["lead"] is not None:
             leads = list(Lead.objects.filter(pk=options["lead"]))
         else:
-            leads = list(Lead.objects.filter(email_norm=normalise_email(options["email"])).order_by("-id"))
+            norm = normalise_email(options["email"])
+            leads = list(Lead.objects.filter(email_norm=norm).order_by("-id")) if norm else []
         if not leads:
             raise CommandError(_("There is no such lead."))
         answers = []
