@@ -140,6 +140,7 @@ class LeadFilter(django_filters.FilterSet):
         label=_("Without an e-mail address"), method="filter_no_email", widget=forms.CheckboxInput
     )
     created_from = DayFilter("created_at", "gte", label=_("Registered on or after"), widget=DATE)
+    unsubscribed_from = DayFilter("unsubscribed_at", "gte", label=_("Unsubscribed on or after"), widget=DATE)
     created_to = DayFilter("created_at", "lt", label=_("Registered on or before"), widget=DATE)
 
     class Meta:

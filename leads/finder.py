@@ -9,7 +9,7 @@ from smp.lib.finder import LIMIT, Finder, Result, register_aliases, register_fin
 
 
 def register() -> None:
-    register_finder(Finder("leads", _("Leads"), find_leads, position=20))
+    register_finder(Finder("leads", _("Leads"), find_leads, position=20, more="leads"))
     register_aliases("leads", "リード一覧", "申込者一覧", "リード(申込者)", "顧客一覧", "来場者一覧")
     register_aliases("imports", "インポート", "CSV取り込み", "CSV一括更新", "CSV一括登録", "アップロード")
     register_aliases("compound_search", "詳細検索", "リード検索", "検索条件")

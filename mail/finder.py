@@ -12,8 +12,8 @@ MAX_ID = 2**63 - 1
 
 
 def register() -> None:
-    register_finder(Finder("jobs", _("Wizard history"), find_jobs, position=30))
-    register_finder(Finder("templates", _("Mail templates"), find_templates, position=40))
+    register_finder(Finder("jobs", _("Wizard history"), find_jobs, position=30, more="jobs"))
+    register_finder(Finder("templates", _("Mail templates"), find_templates, position=40, more="templates"))
     register_synonyms("セミナー", "キャンペーン")
     register_synonyms("テンプレ一覧", "テンプレート一覧")
     register_aliases(

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from settings.permissions import needs_view
-from smp.lib.finder import clean_question, find
+from smp.lib.finder import LIMIT, clean_question, find
 from smp.lib.home import CARDS, cards_for, quick_actions_for
 
 
@@ -45,6 +45,9 @@ def home_card(request: HttpRequest, key: str) -> HttpResponse:
 def search_everything(request: HttpRequest) -> HttpResponse:
     """NAV-3. With htmx only the results, as suggestions under the box."""
     question = clean_question(request.GET.get("q", ""))
-    found = [{"label": finder.label, "results": results} for finder, results in find(request.user, question)]
+    found = [
+        {"label": finder.label, "results": results, "more": finder.more if len(results) == LIMIT else ""}
+        for finder, results in find(request.user, question)
+    ]
     template = "search_suggestions.html" if getattr(request, "htmx", False) else "search_everything.html"
     return render(request, template, {"question": question, "found": found})

@@ -130,7 +130,7 @@ class WizardForm(forms.Form):
             ))),
         ]  # fmt: skip
         self.fields["dm_permissions"].choices = [
-            (DmPermission.WANTED.value, DmPermission.WANTED.label),
+            (DmPermission.WANTED.value, format_html("<b>{}</b>", DmPermission.WANTED.label)),
             (DmPermission.UNWANTED.value, _choice(
                 str(DmPermission.UNWANTED.label),
                 _("Also sends to people who do not want mail. Only for business notices without advertising."),

@@ -34,6 +34,7 @@ class Finder:
     search: Callable[[object, str], Iterable[Result]]
     position: int = 50
     level: str = "may_view"
+    more: str = ""  # URL name of a list that shows all of them for ?q=
 
 
 FINDERS: dict[str, Finder] = {}
