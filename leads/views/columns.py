@@ -11,6 +11,7 @@ from leads.columns import delete_column, leads_with_value, save_column, searches
 from leads.forms import LeadColumnForm
 from leads.models import LeadColumn
 from settings.permissions import needs_administer
+from smp.lib.once import once
 
 
 @needs_administer
@@ -19,11 +20,13 @@ def lead_columns(request: HttpRequest) -> HttpResponse:
 
 
 @needs_administer
+@once
 def new_lead_column(request: HttpRequest) -> HttpResponse:
     return _edit(request, LeadColumn())
 
 
 @needs_administer
+@once
 def edit_lead_column(request: HttpRequest, column_id: int) -> HttpResponse:
     return _edit(request, get_object_or_404(LeadColumn, pk=column_id))
 

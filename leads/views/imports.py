@@ -19,9 +19,11 @@ from leads.tasks import kick_import
 from settings import audit
 from settings.permissions import needs_edit
 from settings.system_settings import rows_per_page
+from smp.lib.once import once
 
 
 @needs_edit
+@once
 def imports(request: HttpRequest) -> HttpResponse:
     """The upload form, and the imports so far."""
     form = ImportForm(request.POST or None, request.FILES or None)
@@ -69,6 +71,7 @@ def import_progress(request: HttpRequest, import_id: int) -> HttpResponse:
 
 @needs_edit
 @require_POST
+@once
 def import_commit(request: HttpRequest, import_id: int) -> HttpResponse:
     current = get_object_or_404(LeadImport, pk=import_id)
     try:
@@ -91,6 +94,7 @@ def import_commit(request: HttpRequest, import_id: int) -> HttpResponse:
 
 @needs_edit
 @require_POST
+@once
 def import_cancel(request: HttpRequest, import_id: int) -> HttpResponse:
     current = get_object_or_404(LeadImport, pk=import_id)
     if steps.cancel(current, user=request.user):

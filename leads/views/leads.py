@@ -28,6 +28,7 @@ from settings.permissions import needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
+from smp.lib.once import once
 
 
 @needs_view
@@ -110,6 +111,7 @@ def lead(request: HttpRequest, lead_id: int) -> HttpResponse:
 
 
 @needs_edit
+@once
 def new_lead(request: HttpRequest) -> HttpResponse:
     form = LeadForm(
         _with_suggestion(request.POST) if request.method == "POST" else None,
@@ -135,6 +137,7 @@ def new_lead(request: HttpRequest) -> HttpResponse:
 
 
 @needs_edit
+@once
 def edit_lead(request: HttpRequest, lead_id: int) -> HttpResponse:
     edited = get_object_or_404(Lead.objects.existing(), pk=lead_id)
     columns = list(LeadColumn.objects.all())

@@ -25,6 +25,7 @@ from settings.permissions import needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
+from smp.lib.once import once
 
 LONGEST_URL = 3000  # gunicorn refuses request lines over 4094 bytes
 KEPT_IN_SESSION = 20
@@ -72,6 +73,7 @@ def _given(request: HttpRequest) -> tuple[object, bool, SavedSearch | None]:
 
 
 @needs_view
+@once
 def compound_search(request: HttpRequest) -> HttpResponse:
     """複合検索. POST carries the form (add, remove, count, search, save); nothing but the save buttons changes data."""
     if request.method == "POST":
@@ -218,6 +220,7 @@ def search_count(request: HttpRequest, search_id: int) -> HttpResponse:
 
 @needs_edit
 @require_POST
+@once
 def search_copy(request: HttpRequest, search_id: int) -> HttpResponse:
     search = get_object_or_404(visible_searches(request.user), pk=search_id)
     try:

@@ -40,6 +40,7 @@ from settings.permissions import needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
+from smp.lib.once import once
 
 SORTS = {"id": "pk", "created": "created_at", "scheduled": "scheduled_at", "started": "started_at"}
 
@@ -273,18 +274,21 @@ def _act(request: HttpRequest, job_id: int, act: Callable[..., Any], done: str) 
 
 @needs_edit
 @require_POST
+@once
 def job_pause(request: HttpRequest, job_id: int) -> HttpResponse:
     return _act(request, job_id, send_jobs.pause, _("Paused. Nothing more is handed over until you resume."))
 
 
 @needs_edit
 @require_POST
+@once
 def job_resume(request: HttpRequest, job_id: int) -> HttpResponse:
     return _act(request, job_id, send_jobs.resume, _("Resumed."))
 
 
 @needs_edit
 @require_http_methods(["GET", "POST"])
+@once
 def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
     """「緊急停止」 (RSV-3): a page of its own, so that nobody stops a mailing by a slip."""
     if request.method == "POST":
@@ -300,6 +304,7 @@ def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
 
 @needs_edit
 @require_http_methods(["GET", "POST"])
+@once
 def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
     """「削除」 of a reservation, up to thirty minutes before its time (RSV-2)."""
     if request.method == "POST":
@@ -319,6 +324,7 @@ def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
 
 @needs_edit
 @require_http_methods(["GET", "POST"])
+@once
 def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
     """ERR-4: mails whose outcome is unknown are sent again only because somebody says so, on a page that says what it means."""
     if request.method == "POST":

@@ -44,6 +44,7 @@ from mail.test_send import TestRefused, merge_values, send_test, test_lead
 from settings.permissions import needs_administer, needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
+from smp.lib.once import once
 
 SORTS = {"name", "updated_at", "last_used_at", "sent_count"}
 # Somebody else's HTML: no scripts, no forms, no frames, nothing from this site but what the mail itself brings.
@@ -176,12 +177,14 @@ def _headers(mail: BuiltMail) -> list[tuple[str, str]]:
 
 @needs_edit
 @require_http_methods(["GET", "POST"])
+@once
 def template_new(request: HttpRequest) -> HttpResponse:
     return _edit(request, new_template())
 
 
 @needs_edit
 @require_http_methods(["GET", "POST"])
+@once
 def template_edit(request: HttpRequest, template_id: int) -> HttpResponse:
     return _edit(request, _template(template_id))
 
@@ -235,6 +238,7 @@ def _picker(fields: list[MergeField]) -> list[dict[str, Any]]:
 
 @needs_edit
 @require_POST
+@once
 def template_copy(request: HttpRequest, template_id: int) -> HttpResponse:
     copy = copy_template(_template(template_id), user=request.user, ip=client_ip(request))
     messages.success(request, _("The template was copied."))
@@ -273,6 +277,7 @@ def template_attachment(request: HttpRequest, template_id: int, attachment_id: i
 
 @needs_edit
 @require_http_methods(["GET", "POST"])
+@once
 def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
     """TEST-1. `lead` (repeatable): leads ticked before (TEST-3). `job`: the wizard run it came from, for its ticks and the way back."""
     shown = _template(template_id)

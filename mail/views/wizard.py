@@ -26,6 +26,7 @@ from mail.template_check import lacks_legal_notice
 from mail.templates import legal_footer
 from settings.permissions import needs_edit
 from smp.lib.client_ip import client_ip
+from smp.lib.once import once
 
 PAGE = 50
 STEPS = ("condition", "leads", "confirm", "done")
@@ -130,6 +131,7 @@ def _change(job: SendJob, form: WizardForm) -> SendJob:
 
 @needs_edit
 @require_POST
+@once
 def wizard_from_leads(request: HttpRequest) -> HttpResponse:
     """From a list of leads: the ticked ones become a by-user run (TGT-5)."""
     ids = {

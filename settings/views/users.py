@@ -15,6 +15,7 @@ from settings.permissions import needs_administer
 from settings.system_settings import rows_per_page
 from settings.users import save_user
 from smp.lib.client_ip import client_ip
+from smp.lib.once import once
 
 SORTS = {"username", "name", "role", "last_login", "is_active"}
 
@@ -30,6 +31,7 @@ def users(request: HttpRequest) -> HttpResponse:
 
 @needs_administer
 @sensitive_post_parameters("password")
+@once
 def add_user(request: HttpRequest) -> HttpResponse:
     return _edit(request, User())
 
