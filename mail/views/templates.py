@@ -24,7 +24,7 @@ from mail.merge_fields import MergeField, merge_fields
 from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
 from mail.models import MailTemplate, TemplateAttachment
-from mail.models.send_job import SendJob
+from mail.models.send_job import JobState, SendJob
 from mail.template_check import check_template, lacks_legal_notice, unencodable_in
 from mail.templates import (
     AttachmentRefused,
@@ -94,6 +94,9 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
     context = {
         "template": shown,
         "problems": check_template(shown),
+        "drafts": SendJob.objects.filter(
+            template=shown, state=JobState.DRAFT, created_by=request.user
+        ).order_by("-pk")[:3],
         "legal_help": lacks_legal_notice(shown),
         "legal_lines": legal_footer().strip(),
         "lead": lead,
