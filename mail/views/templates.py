@@ -91,9 +91,11 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
         if shown.charset == "iso-2022-jp"
         else {}
     )
+    problems = check_template(shown)
     context = {
         "template": shown,
-        "problems": check_template(shown),
+        "problems": problems,
+        "must_mend": any(problem.severity == "error" for problem in problems),
         "drafts": SendJob.objects.filter(
             template=shown, state=JobState.DRAFT, created_by=request.user
         ).order_by("-pk")[:3],
