@@ -132,9 +132,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "registration_label": Registration(one.registration).label
         if one.registration in Registration.values
         else one.registration,
-        "attachments": [
-            part.get("file_name", "") for part in content.get("attachments", []) if isinstance(part, dict)
-        ],
+        "attachments": [part["name"] for part in content.get("attachments", [])],
     }
     return render(request, "mail/delivery.html", context)
 
@@ -143,7 +141,8 @@ def _event_label(what: str) -> str:
     if what in DeliveryState.values:
         return str(DeliveryState(what).label)
     return {
-        "swept": _("Lease over: put back by the sweeper"), "bounced": _("A bounce came in"), "attempt": _("Attempt"),
+        "swept": _("Lease over: put back by the sweeper"), "bounced": _("A bounce came in"),
+        "unsubscribed": _("The recipient unsubscribed through this mail"),
     }.get(what, what)  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from mail import delivery_list
 from mail.lead_panel import why_panel
 from mail.message import take_snapshot
-from mail.models import Delivery, DeliveryEvent
+from mail.models import Delivery, DeliveryEvent, TemplateAttachment
 from settings.system_settings import set_setting
 from tests.factories import make_job, make_lead, make_template, make_user
 
@@ -305,3 +305,16 @@ def test_rows_on_a_page_are_a_system_setting(client, yui, name, make):
     shown = client.get(reverse(name)).context
     page = shown["page"] if name in {"deliveries", "jobs"} else shown["page_obj"]
     assert len(page.rows if name == "deliveries" else page.object_list) == 10
+
+
+def test_the_mail_names_its_attachments_and_its_opt_out(client, yui):
+    """RSV-4, OPT-5: the files that went along, and that the recipient left through this mail."""
+    template = make_template()
+    TemplateAttachment.objects.create(
+        template=template, file_name="ご案内.pdf", content_type="application/pdf", size=3, content=b"PDF"
+    )
+    delivery = make_delivery(make_lead(), template=template, snapshot=take_snapshot(template))
+    DeliveryEvent.objects.create(delivery=delivery, what="unsubscribed")
+    page = client.get(reverse("delivery", args=[delivery.pk])).content.decode()
+    assert "ご案内.pdf" in page
+    assert "受信者がこのメールから配信停止" in page
