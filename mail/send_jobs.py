@@ -22,10 +22,11 @@ from django.utils.translation import gettext as _
 from leads.models import DmPermission, Lead, SavedSearch
 from leads.search import validate_condition
 from mail.hints import hint
-from mail.message import take_snapshot
+from mail.merge_fields import values_for
+from mail.message import Skeleton, take_snapshot
 from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryEvent, DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
-from mail.models.template import MailTemplate, Purpose
+from mail.models.template import MailTemplate, Purpose, TemplateSnapshot
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.recipients.resolve import expected_counts, release_reserved, resolve
@@ -369,6 +370,7 @@ def run(job_id: int, *, now: datetime) -> bool:
         job.snapshot = take_snapshot(job.template)
         if job.rule == RecipientRule.BY_USER:
             release_reserved(job, now=now)
+            _keep_merge_values(job, job.snapshot, now=now)
         else:
             plan = plan_of(job)
             resolve(job, plan, now=now)
@@ -391,6 +393,16 @@ def run(job_id: int, *, now: datetime) -> bool:
     count(job)
     finish_if_empty(job.pk, now=now)
     return True
+
+
+def _keep_merge_values(job: SendJob, snapshot: TemplateSnapshot, *, now: datetime) -> None:
+    """TGT-2: a by-user job says what was true at its start, however long it waits, pauses or retries (500 rows at most)."""
+    waiting = list(job.deliveries.filter(state=DeliveryState.QUEUED).select_related("lead"))
+    leads = [delivery.lead for delivery in waiting if delivery.lead]
+    values = values_for(leads, now=now, names=Skeleton(snapshot.content).names)
+    for delivery in waiting:
+        delivery.merge_values = values[delivery.lead_id or 0]
+    Delivery.objects.bulk_update(waiting, ["merge_values"])
 
 
 def _halt(job: SendJob, reason: str) -> None:

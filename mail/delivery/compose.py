@@ -16,7 +16,7 @@ from leads.models import Lead
 from mail.address_fields import envelope_form
 from mail.merge_fields import values_for
 from mail.message import BuiltMail, MergeProblem, Skeleton
-from mail.models.delivery import Delivery, DeliveryKind
+from mail.models.delivery import Delivery
 from mail.models.template import TemplateSnapshot
 
 logger = logging.getLogger(__name__)
@@ -83,12 +83,10 @@ class Composer:
 
 
 def _values(rows: Sequence[Delivery], skeleton: Skeleton, now: datetime) -> dict[int, dict[str, str]]:
-    """{delivery id: merge values}, without those that could not be read. Test and single mails may bring theirs; all
-    others are the lead's now. A batch that fails is tried one by one, so that one odd lead costs one mail."""
+    """{delivery id: merge values}, without those that could not be read. Test mails, by-user jobs (TGT-2) and
+    whatever was handed over once before bring theirs; all others are the lead's now. A batch that fails is tried one by one, so that one odd lead costs one mail."""
     brought = {
-        row.pk: row.merge_values
-        for row in rows
-        if row.lead_id is None or (row.kind != DeliveryKind.WIZARD and row.merge_values is not None)
+        row.pk: row.merge_values for row in rows if row.lead_id is None or row.merge_values is not None
     }
     leads = Lead.objects.in_bulk({row.lead_id for row in rows if row.pk not in brought})
     try:

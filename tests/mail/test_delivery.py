@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from leads.models import Lead
+from mail import send_jobs
 from mail.delivery.claim import claim, release
 from mail.delivery.engine import deliver
 from mail.delivery.intent import Intent, intend, settle_refused
@@ -61,6 +62,22 @@ def test_mails_go_out_and_the_ledger_says_so(sink):
     assert (row.snapshot_id, row.attempts) == (job.snapshot_id, 1)
     assert row.sent_at <= row.result_at
     assert [event.what for event in row.events.all()] == ["sent"]
+
+
+def test_by_user_the_values_are_those_of_the_start(sink):
+    """TGT-2: what the lead is called later does not reach a by-user mailing that started."""
+    lead, moment = make_lead(), timezone.now()
+    job = send_jobs.create_draft(
+        user=None, rule="by_user", template=make_template(), lead_ids=[lead.pk], scheduled_at=moment + timedelta(hours=1)
+    )  # fmt: skip
+    send_jobs.confirm(job, user=None, now=moment)
+    Lead.objects.update(last_name="鈴木")  # after the reservation, before the start
+    send_jobs.run(job.pk, now=moment + timedelta(hours=1))
+    Lead.objects.update(last_name="田中")
+    job.deliveries.update(next_at=moment)
+    assert send(job).sent == 1
+    assert only(job).subject == "鈴木様へ 製造業DXセミナーのご案内"
+    assert only(job).merge_values["姓"] == "鈴木"
 
 
 def test_err_1_2_refused_at_rcpt(sink):
