@@ -9,8 +9,9 @@ from django.core.management import CommandError, call_command, get_commands, loa
 from django.utils import timezone
 
 from leads.models import Lead, SavedSearch
+from mail.delivery.engine import Outcome
 from mail.models import SendJob
-from mail.send_jobs import run
+from mail.send_jobs import run, stop
 from tests.factories import make_lead, make_template
 
 EVERYONE = {"match": "all", "blocks": []}
@@ -131,3 +132,23 @@ def test_exit_codes(db, arguments, code, capsys):
         load_command_class(get_commands()[name], name).run_from_argv(["manage.py", name, *rest])
     said = capsys.readouterr()
     assert (ended.value.code, said.out, bool(said.err)) == (code, "", True)
+
+
+def test_waiting_for_the_relay_says_so_once(db, monkeypatch):
+    """DESIGN §8 --wait: whoever waits learns why; the result stays one JSON object."""
+    lead, template = make_lead(), make_template()
+    tries = []
+
+    def relay_is_away(job_id, *, until):
+        tries.append(job_id)
+        if len(tries) == 3:
+            stop(SendJob.objects.get(pk=job_id), user=None, now=timezone.now())
+        return Outcome(trouble="relay: connection refused")
+
+    monkeypatch.setattr("mail.management.commands.send.deliver", relay_is_away)
+    out, err = StringIO(), StringIO()
+    call_command(
+        "send", f"--template={template.pk}", f"--leads={lead.pk}", "--wait", "--json", stdout=out, stderr=err
+    )
+    assert json.loads(out.getvalue())["state"] == "stopped"
+    assert err.getvalue().count("connection refused") == 1

@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -42,7 +43,7 @@ class Command(JsonCommand):
             raise CommandError(error.message) from error
         job.refresh_from_db()
         if options["wait"]:
-            wait_for(job)
+            wait_for(job, tell=self.stderr.write)
         counts = counts_now(job)
         job.refresh_from_db()
         data = {
@@ -55,8 +56,10 @@ class Command(JsonCommand):
             raise CommandError(job.halt_reason)
 
 
-def wait_for(job: SendJob) -> None:
-    """Does the work of the workers for one job, safely beside them, until each of its mails was tried once."""
+def wait_for(job: SendJob, *, tell: Callable[[str], object]) -> None:
+    """Does the work of the workers for one job, safely beside them, until each of its mails was tried once.
+    While the relay is away it waits like a worker, and tells why, once for each reason."""
+    told = ""
     while True:
         now = timezone.now()
         job.refresh_from_db()
@@ -66,7 +69,10 @@ def wait_for(job: SendJob) -> None:
             time.sleep(min(1.0, (job.scheduled_at - now).total_seconds()))
             continue
         run(job.pk, now=now)
-        deliver(job.pk, until=now + timedelta(seconds=60))
+        trouble = deliver(job.pk, until=now + timedelta(seconds=60)).trouble
+        if trouble and trouble != told:
+            tell(_("Waiting: %(reason)s") % {"reason": trouble})
+        told = trouble or told
         finish_if_empty(job.pk, now=timezone.now())
         job.refresh_from_db()
         if job.state == JobState.SENDING and not job.deliveries.filter(state__in=NOT_TRIED_YET).exists():
