@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -31,12 +30,14 @@ def week_start(now: datetime) -> datetime:
 
 def leads_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
     monday = week_start(now)
-    numbers = Lead.objects.existing().aggregate(
-        total=Count("pk"),
-        new=Count("pk", filter=Q(created_at__gte=monday)),
-        unsubscribed=Count("pk", filter=Q(unsubscribed_at__gte=monday)),
-    )
-    return {**numbers, "monday": monday}
+    existing = Lead.objects.existing()
+    # Each from an index; together, or without the deleted ones at once, it would read the whole table.
+    return {
+        "total": Lead.objects.count() - Lead.objects.filter(deleted_at__isnull=False).count(),
+        "new": existing.filter(created_at__gte=monday).count(),
+        "unsubscribed": existing.filter(unsubscribed_at__gte=monday).count(),
+        "monday": monday,
+    }
 
 
 def imports_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """A page of a list of leads, fast at a million: one scan finds how many match, and who if they are few.
 
 Counting everything exactly would read the whole table on every page, so it stops at COUNT_LIMIT (the screen then says
-「100,000件以上」 and counts on demand), and paging stops at DEEPEST rows: nobody reads on there, one narrows down.
+「10,000件以上」 and counts on demand), and paging stops at DEEPEST rows: nobody reads on there, one narrows down.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from leads.address import normalise_email
 from leads.models import Lead, LeadQuerySet
 from leads.search_text import fold, search_terms
 
-COUNT_LIMIT = 100_000
+COUNT_LIMIT = 10_000
 DEEPEST = 10_000
 PAGE_SIZES = (50, 100, 200)
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from mail.models import Delivery, SendJob
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState
+from mail.send_jobs import BIG, stored_counts
 from smp.lib.home import Card, QuickAction, register_card, register_quick_action
 
 SHOWN = 5
@@ -34,12 +35,16 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
     )
     if not jobs:
         return None
-    states: dict[int, dict[str, int]] = {job.pk: {} for job in jobs}
+    # A big job as the tick last counted it, ten seconds ago at most.
+    big = [job for job in jobs if job.state == JobState.SENDING and stored_counts(job).in_scope >= BIG]
+    states: dict[int, dict[str, int]] = {job.pk: {} for job in jobs} | {
+        job.pk: stored_counts(job).by_state for job in big
+    }
     counted = (
-        Delivery.objects.filter(job__in=jobs)
+        Delivery.objects.filter(job__in=[job for job in jobs if job not in big])
         .order_by()
         .values_list("job_id", "state")
-        .annotate(n=Count("pk"))
+        .annotate(n=Count("*"))
     )
     for job_id, state, number in counted:
         if job_id is not None:

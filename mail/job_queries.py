@@ -11,7 +11,7 @@ from leads.address import normalise_email
 from leads.models import Lead
 from mail.models.delivery import Delivery, DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
-from mail.send_jobs import JobCounts
+from mail.send_jobs import BIG, JobCounts, stored_counts
 
 MAX_ID = 2**63 - 1
 
@@ -33,12 +33,14 @@ def listed_jobs() -> QuerySet[SendJob]:
 
 
 def sent_numbers(jobs: Iterable[SendJob]) -> dict[int, int]:
-    """TGT-9: the real number sent, per job id. Finished jobs as last counted, the others now; one query."""
+    """TGT-9: the real number sent, per job id. Finished jobs, and big ones on their way, as last counted, the others
+    now; one query."""
     jobs = list(jobs)
     stored = {
         job.pk: job.counts["state"].get(DeliveryState.SENT, 0)
         for job in jobs
-        if job.state in FINISHED and "state" in job.counts and "stale" not in job.counts
+        if (job.state in FINISHED and "state" in job.counts and "stale" not in job.counts)
+        or (job.state == JobState.SENDING and stored_counts(job).in_scope >= BIG)
     }
     live = (
         Delivery.objects.filter(
@@ -46,7 +48,7 @@ def sent_numbers(jobs: Iterable[SendJob]) -> dict[int, int]:
         )
         .order_by()
         .values_list("job_id")
-        .annotate(n=Count("pk"))
+        .annotate(n=Count("*"))
     )
     return stored | dict(live)
 
@@ -83,7 +85,7 @@ class Retries:
 def retries_of(job: SendJob) -> Retries:
     """How many mails wait for another try, and when the next one is due (ERR-3)."""
     found = Delivery.objects.filter(job=job, state=DeliveryState.DEFERRED).aggregate(
-        n=Count("pk"), at=Min("next_at")
+        n=Count("*"), at=Min("next_at")
     )
     return Retries(found["n"], found["at"])
 

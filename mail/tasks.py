@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 TICK_KEY = "smp:tick"  # `manage.py doctor` reads it: Unix time of the last tick
 RUN_FOR = timedelta(seconds=5)  # then the next task of the queue has its turn, the tick among them
 COUNT_BIG_EVERY = 10  # seconds
-BIG = 20_000  # deliveries
 
 
 @shared_task
@@ -65,7 +64,7 @@ def deliver_job(job_id: int | None = None) -> None:
 
 def _count_sometimes(job: SendJob) -> None:
     """The progress people see; a big job is not counted every two seconds."""
-    if send_jobs.stored_counts(job).in_scope < BIG or _remember(
+    if send_jobs.stored_counts(job).in_scope < send_jobs.BIG or _remember(
         "count", f"smp:count:{job.pk}", 1, COUNT_BIG_EVERY
     ):
         send_jobs.count(job)

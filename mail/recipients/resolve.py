@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
-from django.db.models import QuerySet
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 
 from leads.models import Lead
 from leads.search import leads_matching
@@ -28,6 +28,9 @@ COLUMNS = (
 )  # fmt: skip
 # A worker's session may have 4 MB; with it the duplicates of a million leads spill to disk and cost seconds.
 WORK_MEMORY = "256MB"
+_ROOM = "SELECT set_config('work_mem', %s, true), set_config('jit', 'off', true)"
+# A few candidates: their own rows by index. For many, one pass over the template's rows is cheaper.
+_FEW = "AND lead_id IN (SELECT id FROM candidate)"
 ANALYZE_FROM = 5_000
 
 
@@ -52,11 +55,13 @@ def candidates(plan: Plan, *, now: datetime) -> QuerySet[Lead, Any]:
 
 
 def _statement(
-    plan: Plan, ending: str, parameters: dict[str, Any], *, now: datetime
+    plan: Plan, ending: str, parameters: dict[str, Any], *, now: datetime, among: Q | None = None
 ) -> tuple[str, dict[str, Any]]:
-    """resolve.sql with the compiled candidates in it, ready for cursor.execute."""
+    """resolve.sql with the compiled candidates in it, ready for cursor.execute. `among` leaves only a few of them."""
+    everyone = candidates(plan, now=now)
+    few = among is not None or plan.rule == RecipientRule.BY_USER
     try:
-        sql, positional = candidates(plan, now=now).query.sql_with_params()
+        sql, positional = (everyone.filter(among) if among is not None else everyone).query.sql_with_params()
     except EmptyResultSet:  # Django knows without asking that nobody matches
         sql, positional = (
             Lead.objects.extra(where=["false"]).order_by().values_list(*COLUMNS).query.sql_with_params()
@@ -65,7 +70,8 @@ def _statement(
     # Django writes %s and %%; the statement around it has named parameters.
     parts = sql.replace("%%", "\0").split("%s")
     compiled = parts[0] + "".join(f"%(candidate_{index})s{part}" for index, part in enumerate(parts[1:]))
-    return DECISION.replace("{candidates}", compiled.replace("\0", "%%")) + ending, {
+    decision = DECISION.replace("{few}", _FEW if few else "")
+    return decision.replace("{candidates}", compiled.replace("\0", "%%")) + ending, {
         **named,
         "template": plan.template_id,
         "include_sent": plan.include_sent,
@@ -102,7 +108,7 @@ ON CONFLICT (job_id, lead_id) WHERE job_id IS NOT NULL DO NOTHING
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtext('smp:template'), %s)", [(plan.template_id or 0) % 2**31]
         )
-        cursor.execute("SELECT set_config('work_mem', %s, true)", [WORK_MEMORY])
+        cursor.execute(_ROOM, [WORK_MEMORY])
         cursor.execute(sql, parameters)
         written: int = cursor.rowcount
         if written >= ANALYZE_FROM:
@@ -111,12 +117,20 @@ ON CONFLICT (job_id, lead_id) WHERE job_id IS NOT NULL DO NOTHING
     return written
 
 
+def _ask(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of one dry run, with the memory of the real one. The settings end with the (sub)transaction of a caller
+    at the latest; they change how long a statement takes, never what it answers."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ROOM, [WORK_MEMORY])
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()
+
+
 def expected_counts(plan: Plan, *, now: datetime) -> Counts:
     """EXC-6: how many would be addressed and left out, by reason, if the job started now. Writes nothing."""
-    sql, parameters = _statement(plan, "SELECT reason, count(*) FROM decision GROUP BY reason", {}, now=now)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        counted = dict(cursor.fetchall())
+    counted = dict(
+        _ask(*_statement(plan, "SELECT reason, count(*) FROM decision GROUP BY reason", {}, now=now))
+    )
     by_reason = {reason: counted[reason.value] for reason in DECIDED_AT_START if counted.get(reason.value)}
     addressed = counted.get("", 0)
     return Counts(in_scope=addressed + sum(by_reason.values()), addressed=addressed, by_reason=by_reason)
@@ -133,16 +147,19 @@ def expected_leads(
     sql, parameters = _statement(
         plan, ending, {"wanted": str(reason or ""), "limit": limit, "offset": offset}, now=now
     )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return [(row[0], row[1]) for row in cursor.fetchall()]
+    return [(row[0], row[1]) for row in _ask(sql, parameters)]
 
 
 def expected_decision(plan: Plan, lead_id: int, *, now: datetime) -> str | None:
     """What would be decided for one lead if the job started now: a reason, "" (addressed), None (not in scope)."""
+    norm = Lead.objects.filter(pk=lead_id).values_list("email_norm", flat=True).first()
+    if norm is None:
+        return None
+    # Only who shares the address can change the decision about a lead (EXC-3).
     sql, parameters = _statement(
-        plan, "SELECT reason FROM decision WHERE lead_id = %(lead)s", {"lead": lead_id}, now=now
-    )
+        plan, "SELECT reason FROM decision WHERE lead_id = %(lead)s", {"lead": lead_id}, now=now,
+        among=Q(email_norm=norm) if norm else Q(pk=lead_id),
+    )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         row = cursor.fetchone()
@@ -212,7 +229,5 @@ def expected_page(plan: Plan, reason: str | None, *, now: datetime, limit: int, 
     )
     wanted = None if reason is None else str(reason)
     sql, parameters = _statement(plan, ending, {"wanted": wanted, "limit": limit, "offset": offset}, now=now)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        found = cursor.fetchall()
+    found = _ask(sql, parameters)
     return ExpectedPage([ExpectedLead(row[0], row[1], row[2]) for row in found], found[0][3] if found else 0)

@@ -2,6 +2,7 @@
 --
 -- {candidates} is the saved search (or the ticked ids) compiled to SQL; it brings the lead's columns along, because
 -- joining leads_lead a second time cost a quarter of the whole at 1,000,000 leads.
+-- {few} narrows what is read of a template's past to the candidates, when they are a handful (resolve.py).
 -- The reasons stand in EXC-1's order: CASE answers the first that applies.
 WITH candidate (
     id, email, email_norm, email_malformed, email_valid, registration, dm_permission, unsubscribed_at, deleted_at
@@ -10,7 +11,7 @@ WITH candidate (
 earlier AS (
     SELECT lead_id, max(id) AS id
     FROM mail_delivery
-    WHERE template_id = %(template)s AND NOT %(include_sent)s
+    WHERE template_id = %(template)s AND NOT %(include_sent)s {few}
       AND kind <> 'test' AND (
         state IN ('queued', 'deferred', 'claimed', 'handing_over', 'sent', 'unknown')
         -- By user and at once: decided, and waiting for the next free worker only.

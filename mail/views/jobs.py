@@ -118,7 +118,7 @@ def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
 def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
     """What changes while a job runs: state, numbers, progress, retries."""
     now = timezone.now()
-    counts = send_jobs.counts_now(job)
+    counts = send_jobs.shown_counts(job)
     state = send_jobs.displayed_state(job, now)
     by_state = counts.by_state
     deliveries = f"{reverse('deliveries')}?job={job.pk}"

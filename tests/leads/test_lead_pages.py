@@ -166,7 +166,7 @@ def test_sorting(client, people):
 
 
 def test_counts_stop_at_a_limit_and_go_on_when_asked(db, monkeypatch):
-    """100,000件以上 is said when it is so; nothing is guessed."""
+    """10,000件以上 is said when it is so; nothing is guessed."""
     monkeypatch.setattr(lead_list, "COUNT_LIMIT", 4)
     monkeypatch.setattr(lead_list, "DEEPEST", 3)
     for number in range(5):

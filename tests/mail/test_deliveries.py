@@ -108,6 +108,19 @@ def test_pages_are_cut_by_id_and_counts_are_bounded(client, yui, monkeypatch):
     assert listed(client, before=ids[3]) == ids[4:]
 
 
+def test_a_jobs_pages_are_cut_by_lead(client, yui, monkeypatch):
+    """In the order of the index that keeps a lead's mail of a job single; whatever the order of writing."""
+    monkeypatch.setattr(delivery_list, "rows_per_page", lambda: 2)
+    job = make_job()
+    leads = [make_lead(f"{number}@a.jp") for number in range(3)]
+    written = [make_delivery(lead, job=job).pk for lead in reversed(leads)]
+    make_delivery()
+    page = client.get(reverse("deliveries"), {"job": job.pk}).context["page"]
+    assert ([row.pk for row in page.rows], page.count, page.older) == (written[:2], 3, leads[1].pk)
+    rest = client.get(reverse("deliveries"), {"job": job.pk, "before": page.older}).context["page"]
+    assert ([row.pk for row in rest.rows], rest.count, rest.older) == (written[2:], 3, None)
+
+
 def test_a_search_that_takes_too_long_says_what_to_do(client, yui, monkeypatch):
     make_delivery()
 

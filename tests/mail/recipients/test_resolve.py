@@ -140,7 +140,10 @@ def test_duplicate_names_the_lead_that_was_chosen(db):
     unwilling = make_lead("same@example.jp", dm_permission="unwanted")
     new = make_lead("same@EXAMPLE.jp")
     newest_but_invalid = make_lead("same@example.jp", email_valid=False)
+    alone = make_lead("")
     job = make_job()
+    plan = plan_of(job)
+    expected = {lead.pk: expected_decision(plan, lead.pk, now=NOW) for lead in Lead.objects.all()}
     resolve(job, plan_of(job), now=NOW)
     decision = {row.lead_id: (row.reason, row.related_id) for row in job.deliveries.all()}
     assert decision == {
@@ -148,7 +151,10 @@ def test_duplicate_names_the_lead_that_was_chosen(db):
         unwilling.pk: ("dm_permission", None),
         new.pk: ("", None),
         newest_but_invalid.pk: ("invalid_address", None),
+        alone.pk: ("no_address", None),
     }
+    # EXC-6: asked about one lead alone, those who share its address still count.
+    assert expected == {lead_id: reason for lead_id, (reason, _related) in decision.items()}
 
 
 def test_already_sent_names_the_earlier_mail(db):
