@@ -123,7 +123,7 @@ def _ask(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_ROOM, [WORK_MEMORY])
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def expected_counts(plan: Plan, *, now: datetime) -> Counts:
