@@ -388,3 +388,17 @@ def test_a_new_template_brings_what_the_law_asks_for(client, misaki):
     client.post(reverse("template_new"), form_data(form="multipart", **bodies))
     page = client.get(reverse("template", args=[MailTemplate.objects.get().pk])).content.decode()
     assert "問題なし" in page
+
+
+def test_what_the_law_asks_for_can_be_copied_and_set_once(client, misaki):
+    """LAW-1: a template that says too little shows the lines to add, and where they are set for all new templates."""
+    SystemSetting.objects.create(key="legal_name", value="株式会社エスエムピー")
+    lacking = make_template(text_body="本文だけ", html_body="")
+    page = client.get(reverse("template", args=[lacking.pk])).content.decode()
+    assert "送信者: 株式会社エスエムピー" in page
+    assert reverse("edit_system_setting", args=["legal_address"]) in page
+    complete = make_template(text_body="本文\n" + LEGAL_FOOTER, form="text", html_body="")
+    assert (
+        reverse("edit_system_setting", args=["legal_address"])
+        not in client.get(reverse("template", args=[complete.pk])).content.decode()
+    )

@@ -4,9 +4,10 @@ import csv
 import io
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from settings import audit
+from settings.audit_labels import detail_lines
 from settings.models import AuditEntry
 from settings.system_settings import set_setting
 from tests.factories import make_user
@@ -111,3 +112,23 @@ def test_details_of_any_shape_are_shown(client, misaki):
     html = client.get("/settings/audit/").content.decode()
     assert "job.strange" in html
     assert "<b><b>" not in html
+
+
+def test_details_are_read_in_the_words_of_the_screens(db):
+    """SYS-2: no codes, no ISO times, no English where a Japanese administrator reads."""
+    entry = AuditEntry(
+        action="lead.flag",
+        target_type="lead",
+        detail={
+            "rule": "by_search",
+            "reason": "at_once",
+            "changes": {"email_valid": [True, False], "unsubscribed_at": [None, "2026-11-03T16:00:00+09:00"]},
+        },
+    )
+    with translation.override("ja"):
+        assert detail_lines(entry) == [
+            ("送信者指定方法", "検索条件指定"),
+            ("理由", "すぐに無効にするエラーコード"),
+            ("E-mailアドレスの有効フラグ", "有効 → 無効"),
+            ("配信停止日時", "– → 2026-11-03 16:00:00"),
+        ]
