@@ -52,7 +52,7 @@ class LeadPage:
         return self.more or self.total > DEEPEST
 
 
-def simple_search(leads: LeadQuerySet, typed: str) -> LeadQuerySet:
+def simple_search(leads: QuerySet[Lead], typed: str) -> QuerySet[Lead]:
     """簡易検索: every word must occur in name, kana, address or company; a number is also an id, and what looks like
     an address is first looked for as one (EXC-4)."""
     terms = search_terms(typed)

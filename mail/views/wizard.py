@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from leads.lead_list import simple_search
 from leads.models import DmPermission, Lead, SavedSearch
 from leads.search import describe_condition, leads_matching
 from mail import send_jobs
@@ -190,13 +191,7 @@ def _leads_to_tick(request: HttpRequest, job: SendJob, show: str) -> QuerySet[Le
         found = Lead.objects.existing().filter(pk__in=job.ticked.values("lead_id"))
     else:
         found = leads_matching(job.condition, now=timezone.now())
-    for word in request.GET.get("q", "").replace("\0", "").split()[:5]:
-        found = found.filter(
-            Q(last_name__icontains=word)
-            | Q(first_name__icontains=word)
-            | Q(email__icontains=word)
-            | Q(company__icontains=word)
-        )
+    found = simple_search(found, request.GET.get("q", "")[:200])
     return found.order_by("-pk")
 
 
