@@ -8,6 +8,8 @@ or a double click change it once (RSV-5).
 What this module does not do: decide about single leads (mail/recipients/) or talk SMTP (mail/delivery/).
 """
 
+import hashlib
+import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -161,7 +163,22 @@ def change_draft(job: SendJob, **values: Any) -> SendJob:
 
 
 def delete_draft(job: SendJob) -> None:
-    SendJob.objects.filter(pk=job.pk, state=JobState.DRAFT).delete()
+    """Locked first: Django's delete goes by the ids it found, even if the run was confirmed since."""
+    with transaction.atomic():
+        if SendJob.objects.select_for_update(of=("self",)).filter(pk=job.pk, state=JobState.DRAFT).exists():
+            SendJob.objects.filter(pk=job.pk).delete()
+
+
+def fingerprint(job: SendJob) -> str:
+    """What a draft would send, to whom and when, in a few characters: the confirmation page carries it."""
+    said = [
+        job.rule, job.template_id, job.condition, sorted(job.dm_permissions), job.include_sent,
+        job.scheduled_at.isoformat() if job.scheduled_at else None,
+        list(job.ticked.order_by("lead_id").values_list("lead_id", flat=True))
+        if job.rule == RecipientRule.BY_USER
+        else None,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def problems(job: SendJob, *, now: datetime) -> list[Problem]:
@@ -206,16 +223,25 @@ def unwanted_text() -> str:
     )
 
 
-def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> bool:
+def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None, seen: str = "") -> bool:
     """The wizard's last click. True the first time; False when this run was confirmed before (RSV-5).
 
     Refused when something is wrong (the first error of `problems`), or when refusers would be mailed without the
-    second confirmation (OPT-4). A by-user job is decided here (TGT-2), a by-search job at its start (TGT-3).
+    second confirmation (OPT-4), or when the draft is not what the page showed any more (`seen`, its fingerprint).
+    A by-user job is decided here (TGT-2), a by-search job at its start (TGT-3).
     """
     with transaction.atomic():
         job = SendJob.objects.select_for_update(of=("self",)).select_related("template").get(pk=job.pk)
         if job.state != JobState.DRAFT:
             return False
+        if seen and seen != fingerprint(job):
+            raise Refused(
+                "changed",
+                _(
+                    "This mailing was changed in another window or by somebody else. Nothing was sent. "
+                    "Check what is shown now, then confirm again."
+                ),
+            )
         for problem in problems(job, now=now):
             if problem.severity == "error":
                 raise Refused(problem.code, problem.text)

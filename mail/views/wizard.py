@@ -302,12 +302,15 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
                 send_jobs.change_draft(
                     job, unwanted_confirmed=request.POST.get("unwanted_confirmed") == "yes"
                 )
-            send_jobs.confirm(job, user=request.user, now=now, ip=client_ip(request))
+            send_jobs.confirm(
+                job, user=request.user, now=now, ip=client_ip(request), seen=request.POST.get("seen", "")
+            )
             return redirect("wizard_done", job.pk)
         except send_jobs.Refused as refused:
             if refused.code == "only_draft":
                 return redirect("wizard_done", job.pk)
             messages.error(request, refused.message)
+            job.refresh_from_db()
     plan = plan_of(job)
     try:
         counts = expected_counts(plan, now=now)
@@ -321,7 +324,7 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
         "mail/wizard_confirm.html",
         {
             "job": job, "steps": steps(job, "confirm"), "plan": plan, "counts": counts, "funnel": _funnel(counts),
-            "problems": problems, "refused": any(problem.severity == "error" for problem in problems),
+            "seen": send_jobs.fingerprint(job), "problems": problems, "refused": any(problem.severity == "error" for problem in problems),
             "condition": describe_condition(job.condition) if job.condition is not None else "",
             "by_user": job.rule == RecipientRule.BY_USER, "ticked_unused": _unused_ticks(job),
             "permissions": [DmPermission(value).label for value in job.dm_permissions],

@@ -1,9 +1,12 @@
 """A job's life: mail/send_jobs.py."""
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.utils import timezone
 
 from leads.models import DmPermission, Lead, SavedSearch
 from mail import send_jobs
@@ -30,6 +33,7 @@ from mail.send_jobs import (
     tick,
 )
 from settings.models import AuditEntry
+from tests.connections import Other
 from tests.factories import make_lead, make_template, make_user
 
 NOW = datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
@@ -456,3 +460,29 @@ def test_a_job_whose_condition_is_gone_halts(misaki):
     job.refresh_from_db()
     assert job.state == "halted"
     assert job.halt_reason
+
+
+def wait_until_somebody_waits():
+    for _try in range(200):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits for the job's row")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_draft_confirmed_at_the_same_moment_is_not_deleted():
+    """RSV-5: 「破棄」 in one window, 「送信」 in the other."""
+    make_lead()
+    job = send_jobs.create_draft(
+        user=None, rule="by_search", template=make_template(), condition={"match": "all", "blocks": []}
+    )
+    with Other() as other:
+        with transaction.atomic():
+            assert send_jobs.confirm(job, user=None, now=timezone.now())
+            deleting = other.start(lambda: send_jobs.delete_draft(job))
+            wait_until_somebody_waits()
+        deleting.result(10)
+    assert SendJob.objects.filter(pk=job.pk).exists()

@@ -551,3 +551,17 @@ def test_same_number_of_queries_for_one_and_three_rows(client, search, django_as
             assert client.get(reverse(page, args=[job.pk]), {"who": "addressed"}).status_code == 200
         numbers.append(len(queries))
     assert numbers[0] == numbers[1]
+
+
+def test_only_what_was_shown_is_confirmed(client, search):
+    """RSV-5: a second window, or another administrator, changed the run after the confirmation page was opened."""
+    make_lead()
+    job = start_run(client, search=search, template=make_template())
+    page = client.get(reverse("wizard_confirm", args=[job.pk]))
+    send_jobs.change_draft(job, include_sent=True)
+    response = confirm(client, job, seen=page.context["seen"])
+    assert response.status_code == 200 and job.state == "draft"
+    assert "変更されました" in response.content.decode()
+    assert f'name="seen" value="{send_jobs.fingerprint(job)}"' in response.content.decode()
+    assert confirm(client, job, seen=response.context["seen"]).status_code == 302
+    assert job.state != "draft"
