@@ -15,7 +15,12 @@ def main() -> None:
         start_missing_servers()
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from smp.lib.env import ConfigurationError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ConfigurationError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

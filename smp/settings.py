@@ -95,6 +95,8 @@ DATABASES = {"default": parse_database_url(env_str("DATABASE_URL"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env_str("REDIS_URL")
+if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+    raise ConfigurationError("REDIS_URL: expected redis://host:6379/0 (or rediss://, unix://).")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -165,6 +167,8 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 MAIL_DOMAIN = env_str("SMP_MAIL_DOMAIN", "smp.example" if DEVELOPMENT else None)
 BOUNCE_DOMAIN = env_str("SMP_BOUNCE_DOMAIN", f"bounce.{MAIL_DOMAIN}")
 RELAY = env_str("SMP_RELAY", "127.0.0.1:2525" if DEVELOPMENT else None)
+if not RELAY.rpartition(":")[0] or not RELAY.rpartition(":")[2].isdigit():
+    raise ConfigurationError(f"SMP_RELAY={RELAY!r}: expected host:port.")
 RELAY_STARTTLS = env_bool("SMP_RELAY_STARTTLS", True)  # used when the relay offers it
 INTAKE_LISTEN = env_str("SMP_INTAKE_LISTEN", "127.0.0.1:2526")
 SMTP_TIMEOUT = env_int("SMP_SMTP_TIMEOUT", 120)  # seconds for everything up to the final dot
