@@ -36,6 +36,8 @@ from mail.template_check import check_template
 from settings import audit
 from settings.models import User
 
+# ERR-4: mails of an ended or deleted mailing stay as they are.
+RESENDABLE = (JobState.SENDING, JobState.PAUSED, JobState.DONE)
 BY_USER_LIMIT = 500  # TGT-6
 BIG = 20_000  # deliveries: a job of so many is counted by the tick, every ten seconds, not by every page
 LOCKED_BEFORE_START = timedelta(minutes=30)  # RSV-2
@@ -481,22 +483,29 @@ def stop(job: SendJob, *, user: User | None, now: datetime, ip: str | None = Non
     return stopped
 
 
-def send_unknown_again(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> int:
-    """ERR-4: an administrator's decision to send every mail of this job whose outcome is unknown once more.
+def send_unknown_again(
+    job: SendJob,
+    *,
+    user: User | None,
+    now: datetime,
+    ip: str | None = None,
+    delivery_id: int | None = None,
+) -> int:
+    """ERR-4: an administrator's decision to send the mails of this job whose outcome is unknown once more: all of
+    them, or with `delivery_id` that one.
 
     The recipient may get it twice. Returns how many. Their token is taken off, so that a late answer of the first
     hand-over cannot be recorded as the second one's; opt-outs since then are still honoured at the intent (OPT-6).
     """
     with transaction.atomic():
         _locked(
-            job, (JobState.SENDING, JobState.PAUSED, JobState.DONE), "wrong_state",
+            job, RESENDABLE, "wrong_state",
             _("This mailing was ended; its mails cannot be sent again."),
         )  # fmt: skip
-        unknown = list(
-            Delivery.objects.select_for_update()
-            .filter(job=job, state=DeliveryState.UNKNOWN)
-            .values_list("id", flat=True)
-        )
+        rows = Delivery.objects.select_for_update().filter(job=job, state=DeliveryState.UNKNOWN)
+        if delivery_id is not None:
+            rows = rows.filter(pk=delivery_id)
+        unknown = list(rows.values_list("id", flat=True))
         if not unknown:
             raise Refused("nothing_unknown", _("No mail of this mailing has an unknown outcome."))
         DeliveryEvent.objects.bulk_create(

@@ -19,6 +19,7 @@ from mail.recipients.explain import explain_delivery
 from mail.recipients.reasons import Reason
 from mail.results import ADDRESSED, ResultGroup
 from mail.search_items import template_choices, template_labels
+from mail.send_jobs import RESENDABLE
 from mail.sent_mail import NotRebuilt, rebuild
 from mail.smtp.replies import describe_code
 from settings.permissions import needs_view
@@ -125,6 +126,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "form_label": MailForm(content["form"]).label if content.get("form") in MailForm.values else "",
         "explanation": explain_delivery(one),
         "code_text": describe_code(one.code),
+        "resendable": one.state == DeliveryState.UNKNOWN and one.job and one.job.state in RESENDABLE,
         "events": [(event, _event_label(event.what)) for event in one.events.all()],
         "dm_label": DmPermission(one.dm_permission).label
         if one.dm_permission in DmPermission.values

@@ -1,6 +1,7 @@
 """「ウィザード利用履歴」 and the page of one job. The rules are in mail/send_jobs.py; the numbers come from the decision rows."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -189,7 +190,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
             "left_out": sum(row["count"] for row in reasons),
             "may_pause": job.state == JobState.SENDING,
             "may_resume": job.state in {JobState.PAUSED, JobState.HALTED},
-            "may_resend": live["unknown"] and job.state in {JobState.SENDING, JobState.PAUSED, JobState.DONE},
+            "may_resend": live["unknown"] and job.state in send_jobs.RESENDABLE,
             "may_stop": job.state not in FINISHED,
             "waiting": state in {JobState.RESERVED, JobState.PREPARING},
             "may_delete": deletable,
@@ -326,20 +327,28 @@ def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @once
 def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
-    """ERR-4: mails whose outcome is unknown are sent again only because somebody says so, on a page that says what it means."""
+    """ERR-4: mails whose outcome is unknown are sent again only because somebody says so, on a page that says what it
+    means: all of the mailing, or with `?mail=ID` that one."""
+    only = request.GET.get("mail", "")
+    if only and not (only.isascii() and only.isdigit() and len(only) < 19):
+        raise Http404
+    delivery_id = int(only) if only else None
     if request.method == "POST":
         return _act(
             request,
             job_id,
-            send_jobs.send_unknown_again,
+            partial(send_jobs.send_unknown_again, delivery_id=delivery_id),
             _("The mails with an unknown outcome are sent again."),
         )
     job = confirmed_job(job_id)
-    unknown = send_jobs.counts_now(job).by_state.get(DeliveryState.UNKNOWN, 0)
+    rows = job.deliveries.filter(state=DeliveryState.UNKNOWN)
+    unknown = (rows.filter(pk=delivery_id) if only else rows).count()
     if not unknown:
         messages.error(request, _("No mail of this mailing has an unknown outcome."))
         return redirect("job", job.pk)
-    return render(request, "mail/job_resend_unknown.html", {"job": job, "unknown": unknown})
+    return render(
+        request, "mail/job_resend_unknown.html", {"job": job, "unknown": unknown, "delivery_id": delivery_id}
+    )
 
 
 @needs_view

@@ -400,6 +400,22 @@ def test_unknown_outcomes_are_sent_again_only_on_demand(client, misaki):
     assert AuditEntry.objects.filter(action="job.resend_unknown").count() == 1
 
 
+def test_one_unknown_outcome_is_sent_again(client, misaki):
+    """ERR-4: one mail from its own page; the others stay as they are."""
+    for n in range(2):
+        make_lead(f"{n}@example.jp")
+    job = running()
+    deliver(job, state="unknown")
+    send_jobs.finish_if_empty(job.pk, now=timezone.now())
+    one, other = Delivery.objects.order_by("pk")
+    url = f"{reverse('job_resend_unknown', args=[job.pk])}?mail={one.pk}"
+    assert url in client.get(reverse("delivery", args=[one.pk])).content.decode()
+    assert client.get(url).context["unknown"] == 1
+    client.post(url)
+    assert dict(Delivery.objects.values_list("pk", "state")) == {one.pk: "queued", other.pk: "unknown"}
+    assert client.get(url.replace(str(one.pk), "x")).status_code == 404
+
+
 def test_mails_of_a_stopped_job_are_not_sent_again(client, misaki):
     """ERR-4, RSV-3"""
     make_lead()
