@@ -39,7 +39,9 @@ class Command(JsonCommand):
             f"  {number:>9,}  {DeliveryState(name).label}" for name, number in sorted(counts.by_state.items())
         ]
         lines += [
-            f"  −{number:>8,}  {Reason(name).label}" for name, number in sorted(counts.by_reason.items())
+            f"  −{counts.by_reason[reason]:>8,}  {reason.label}"
+            for reason in Reason
+            if reason in counts.by_reason
         ]
         if job.halt_reason:
             lines.append(job.halt_reason)
