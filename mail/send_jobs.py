@@ -10,6 +10,7 @@ What this module does not do: decide about single leads (mail/recipients/) or ta
 
 import hashlib
 import json
+import logging
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
@@ -38,6 +39,8 @@ from settings.models import User
 
 # ERR-4: mails of an ended or deleted mailing stay as they are.
 RESENDABLE = (JobState.SENDING, JobState.PAUSED, JobState.DONE)
+logger = logging.getLogger(__name__)
+
 BY_USER_LIMIT = 500  # TGT-6
 BIG = 20_000  # deliveries: a job of so many is counted by the tick, every ten seconds, not by every page
 LOCKED_BEFORE_START = timedelta(minutes=30)  # RSV-2
@@ -379,6 +382,31 @@ def run(job_id: int, *, now: datetime) -> bool:
     ).update(state=JobState.RESOLVING, started_at=now)
     if not taken and not SendJob.objects.filter(pk=job_id, state=JobState.RESOLVING).exists():
         return False
+    try:
+        job = _start(job_id, now=now)
+    except (OperationalError, InterfaceError):  # the database is away or busy: the tick calls again
+        raise
+    except Exception:
+        logger.exception("job %s could not be started", job_id)
+        with transaction.atomic():
+            job = SendJob.objects.select_for_update().filter(pk=job_id, state=JobState.RESOLVING).first()
+            if job is not None:
+                _halt(
+                    job,
+                    _(
+                        "The start failed unexpectedly; nothing was sent. Try again, or ask your operator to read the log."
+                    ),
+                )
+        return False
+    if job is None:
+        return False
+    count(job)
+    finish_if_empty(job.pk, now=now)
+    return True
+
+
+def _start(job_id: int, *, now: datetime) -> SendJob | None:
+    """resolving → sending in one transaction; None when another process is at it, or the job was stopped or halted."""
     with transaction.atomic():
         job = (
             SendJob.objects.select_for_update(of=("self",), skip_locked=True)
@@ -386,13 +414,13 @@ def run(job_id: int, *, now: datetime) -> bool:
             .filter(pk=job_id, state=JobState.RESOLVING)
             .first()
         )
-        if job is None:  # another process is at it, or somebody stopped it
-            return False
+        if job is None:
+            return None
         if halted := next(
             (problem for problem in problems(job, now=now) if problem.severity == "error"), None
         ):
             _halt(job, halted.text)
-            return False
+            return None
         assert job.template is not None
         job.started_at = now
         job.purpose = job.template.purpose
@@ -419,9 +447,7 @@ def run(job_id: int, *, now: datetime) -> bool:
             ]
         )
         transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
-    count(job)
-    finish_if_empty(job.pk, now=now)
-    return True
+    return job
 
 
 def _keep_merge_values(job: SendJob, snapshot: TemplateSnapshot, *, now: datetime) -> None:

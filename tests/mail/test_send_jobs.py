@@ -486,3 +486,17 @@ def test_a_draft_confirmed_at_the_same_moment_is_not_deleted():
             wait_until_somebody_waits()
         deleting.result(10)
     assert SendJob.objects.filter(pk=job.pk).exists()
+
+
+def test_an_unexpected_error_at_the_start_halts_the_job(misaki, monkeypatch):
+    """DESIGN §5: no endless silent retry; nothing is half done, somebody is told, and 再開 tries again."""
+    make_lead()
+    job = reserve("by_search", [], user=misaki)
+    with monkeypatch.context() as broken:
+        broken.setattr("mail.send_jobs.take_snapshot", lambda template: 1 / 0)
+        assert run(job.pk, now=START) is False
+    job.refresh_from_db()
+    assert (job.state, job.deliveries.count()) == ("halted", 0)
+    assert "再開" in job.halt_reason
+    resume(job, user=misaki, now=START)
+    assert run(job.pk, now=START) is True
