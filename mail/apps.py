@@ -11,7 +11,6 @@ class MailConfig(AppConfig):
         from mail.lead_panel import register_why_panel
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
-        from mail.template_audit import register_template_audit
         from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
@@ -66,4 +65,3 @@ class MailConfig(AppConfig):
                 position=71,
             )
         )
-        register_template_audit()

@@ -9,7 +9,7 @@ from settings.audit import Target, register_action, register_detail, register_ta
 
 def register() -> None:
     register_target(Target("sendjob", _("Wizard mailing"), "job", SendJob))
-    register_target(Target("mailtemplate", _("Mail template"), "template", MailTemplate))
+    register_target(Target("mailtemplate", _("Template"), "template", MailTemplate))
     register_target(Target("delivery", _("Single mail"), "delivery", Delivery))
     register_target(Target("mailsettings", _("Mail settings"), "", MailSettings))
     register_action("job.reserve", _("Mailing reserved"))
@@ -36,3 +36,7 @@ def register() -> None:
     register_detail("removed", _("Attachments removed"))
     register_detail("kind", _("Kind"))
     register_detail("refusers", _("People who do not want mail"))
+    register_detail("changed", _("Changed"))
+    register_detail("attached", _("Attached"))
+    register_detail("addresses", _("Addresses"))
+    register_detail("merge_data_of_lead", _("Merge data of"))

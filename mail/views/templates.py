@@ -41,6 +41,7 @@ from mail.templates import (
     waiting_jobs,
 )
 from mail.test_send import TestRefused, merge_values, send_test, test_lead
+from mail.views.wizard import wizard_run
 from settings.permissions import needs_administer, needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
@@ -292,7 +293,7 @@ def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
         for value in source.getlist("lead")
         if value.isascii() and value.isdigit() and len(value) < 18
     ][:500]
-    job = _job(source.get("job", ""))
+    job = _job(request, source.get("job", ""))
     if job and not ticked:
         ticked = list(job.ticked.values_list("lead_id", flat=True)[:500])
     back = reverse("wizard_confirm", args=[job.pk]) if job else reverse("template", args=[shown.pk])
@@ -326,12 +327,8 @@ def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
     return render(request, "mail/template_test_send.html", context)
 
 
-def _job(text: str) -> SendJob | None:
-    return (
-        SendJob.objects.filter(pk=int(text)).first()
-        if text.isascii() and text.isdigit() and len(text) < 18
-        else None
-    )
+def _job(request: HttpRequest, text: str) -> SendJob | None:
+    return wizard_run(request, int(text)) if text.isascii() and text.isdigit() and len(text) < 18 else None
 
 
 @needs_view

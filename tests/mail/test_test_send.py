@@ -147,6 +147,8 @@ def test_from_the_wizard_with_its_ticks(client, misaki):
     assert Delivery.objects.get().related_id == ticked.pk
     for odd in ({"job": "x"}, {"job": "9" * 40}, {"lead": "\0"}, {"lead": ["x", "9" * 40]}):
         assert client.get(url, odd).status_code == 200
+    client.force_login(make_user("kenta", role="campaign"))
+    assert client.get(url, {"job": job.pk}).status_code == 404  # somebody else's unfinished run
 
 
 @pytest.mark.parametrize(
