@@ -35,7 +35,7 @@ demo-reset: install  ## the same, starting over with fresh sample data
 	@$(PY) manage.py demo --port $(PORT) --reset
 
 test: install  ## all tests, on real PostgreSQL and Redis
-	$(PY) -m pytest -n $(TEST_WORKERS)
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 check: install translations  ## lint, format, types, imports, migrations, texts, docs
 	$(PY) -m ruff check .
