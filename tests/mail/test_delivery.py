@@ -402,7 +402,8 @@ def test_sweep_queues_what_was_not_handed_over_and_flags_the_rest():
         "claimed",
     ]
     assert sweep().total == 0
-    assert list(DeliveryEvent.objects.order_by("id").values_list("what", flat=True)) == ["swept", "unknown"]
+    # one statement wrote both, in whatever order
+    assert sorted(DeliveryEvent.objects.values_list("what", flat=True)) == ["swept", "unknown"]
     # The one who held it knows the real answer after all.
     assert record([Result(second.pk, second.token, DeliveryState.SENT, 40000)]) == {second.pk}
     assert Delivery.objects.get(pk=second.pk).state == "sent"
