@@ -27,16 +27,20 @@ def handing_over_lease() -> float:
     return settings.SMTP_TIMEOUT + settings.SMTP_DOT_TIMEOUT + LEASE_MARGIN
 
 
+# MATERIALIZED: as a plain subquery a nested loop may run it once per row, and LIMIT with it.
 # The token is drawn once per claim: a scalar subquery without references is evaluated once.
 _CLAIM = """
+WITH due AS MATERIALIZED (
+    SELECT id
+      FROM mail_delivery
+     WHERE {job} AND state IN ('queued', 'deferred') AND (next_at IS NULL OR next_at <= statement_timestamp())
+     ORDER BY next_at, id
+     LIMIT %(limit)s
+       FOR UPDATE SKIP LOCKED
+)
 UPDATE mail_delivery d
    SET state = 'claimed', token = (SELECT nextval('mail_fence')), lease_until = statement_timestamp() + %(lease)s * interval '1 second'
-  FROM (SELECT id
-          FROM mail_delivery
-         WHERE {job} AND state IN ('queued', 'deferred') AND (next_at IS NULL OR next_at <= statement_timestamp())
-         ORDER BY next_at, id
-         LIMIT %(limit)s
-           FOR UPDATE SKIP LOCKED) due
+  FROM due
  WHERE d.id = due.id
    AND (d.job_id IS NULL OR EXISTS (SELECT FROM mail_sendjob j WHERE j.id = d.job_id AND j.state = 'sending'))
 RETURNING d.*, COALESCE(d.first_attempt_at + %(period)s * interval '1 minute' <= statement_timestamp(), false) AS last_attempt

@@ -109,6 +109,8 @@ class Walk:
 
     def picture(self, name):
         """Also proves that nothing of the page scrolls sideways."""
+        self.page.wait_for_load_state()
+        self.page.locator("h1").first.wait_for()
         sideways = self.page.evaluate(
             "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         )

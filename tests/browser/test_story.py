@@ -140,6 +140,7 @@ def test_the_main_job(walk, tmp_path):
     expect(page.locator(".funnel")).to_contain_text("配信停止")
     expect(page.locator(".funnel .total")).to_contain_text("1")
     page.get_by_role("button", name="この内容で送信する").click()
+    page.wait_for_url("**/done/")
     walk.picture("wizard-done")
 
     # ---- the third failure in a row switches an address off
