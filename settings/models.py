@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -73,3 +74,56 @@ class AuditEntry(models.Model):
             models.Index(fields=["target_type", "target_id", "-id"], name="audit_target"),
             models.Index(fields=["action", "-id"], name="audit_action"),
         ]
+
+
+class Tls(models.TextChoices):
+    """How mail travels to a receiver (RFC 3207, RFC 7435)."""
+
+    OPPORTUNISTIC = "opportunistic", _("When offered")
+    REQUIRED = "required", _("Required")
+    NEVER = "never", _("Never")
+
+
+class DomainRule(models.Model):
+    """RATE-1 「配信速度」: a changed or added speed rule. The defaults stand in mail/delivery/speed_rules.py; a row with
+    the `key` of one replaces it, a row without a key is a rule of one's own. Limits hold per source IP."""
+
+    key = models.CharField(max_length=40, unique=True, null=True, blank=True)  # "google", …, "general"
+    name = models.CharField(_("Name"), max_length=100)
+    domains = ArrayField(models.CharField(max_length=253), default=list, blank=True)  # of recipients
+    exchangers = ArrayField(
+        models.CharField(max_length=253), default=list, blank=True
+    )  # suffixes of MX hosts
+    connections = models.PositiveSmallIntegerField(_("Connections at the same time"), default=10)
+    mails_per_connection = models.PositiveIntegerField(_("Mails per connection"), default=100)
+    mails_per_minute = models.PositiveIntegerField(
+        _("Mails per minute"), null=True, blank=True
+    )  # None: no limit
+    tls = models.CharField(_("Encryption (TLS)"), max_length=15, choices=Tls, default=Tls.OPPORTUNISTIC)
+    # ERR-3, per destination; None: the system setting
+    retry_interval_minutes = models.PositiveIntegerField(_("Retry interval (minutes)"), null=True, blank=True)
+    retry_period_hours = models.PositiveIntegerField(_("Retry period (hours)"), null=True, blank=True)
+    # "": as the system (SMP_RELAY or straight to the MX) · "mx" · host:port of a relay
+    route = models.CharField(_("Route"), max_length=260, blank=True, default="")
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["name", "id"]
+
+
+class SourceIp(models.Model):
+    """RATE-3: an address of ours that mail goes out from. Without any, the operating system chooses."""
+
+    address = models.GenericIPAddressField(_("IP address"), unique=True)
+    hostname = models.CharField(_("Host name (PTR, HELO)"), max_length=253, blank=True, default="")
+    pool = models.CharField(_("Pool"), max_length=40, default="default")
+    enabled = models.BooleanField(_("In use"), default=True)
+    # From this day on it is warmed up, a daily limit per site that grows; None: warm already.
+    warmup_started_on = models.DateField(_("Warm-up since"), null=True, blank=True)
+    note = models.CharField(_("Note"), max_length=200, blank=True, default="")
+
+    class Meta:
+        ordering = ["pool", "address"]

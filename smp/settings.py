@@ -163,12 +163,18 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
-# Mail: the domain of the envelope sender and the relay (host:port).
+# Mail: our own domain, that of the envelope sender, and the way out: a relay (host:port) or, without one, straight to
+# the receivers' MX. SMP_DNS and SMP_SMTP_PORT lead the MX way to servers of a test's own.
 MAIL_DOMAIN = env_str("SMP_MAIL_DOMAIN", "smp.example" if DEVELOPMENT else None)
 BOUNCE_DOMAIN = env_str("SMP_BOUNCE_DOMAIN", f"bounce.{MAIL_DOMAIN}")
-RELAY = env_str("SMP_RELAY", "127.0.0.1:2525" if DEVELOPMENT else None)
-if not RELAY.rpartition(":")[0] or not RELAY.rpartition(":")[2].isdigit():
-    raise ConfigurationError(f"SMP_RELAY={RELAY!r}: expected host:port.")
+RELAY = env_str("SMP_RELAY", "127.0.0.1:2525" if DEVELOPMENT else "")
+if RELAY and (not RELAY.rpartition(":")[0] or not RELAY.rpartition(":")[2].isdigit()):
+    raise ConfigurationError(f"SMP_RELAY={RELAY!r}: expected host:port, or nothing for the receivers' MX.")
+DNS_SERVER = env_str("SMP_DNS", "")  # host:port; "" = the system's resolvers
+SMTP_PORT = env_int("SMP_SMTP_PORT", 25)  # of the receivers' MX
+ALLOW_PRIVATE_MX = env_bool("SMP_ALLOW_PRIVATE_MX", False)  # tests: MX hosts on loopback or private addresses
+# RATE-5: refuse advertising whose From domain aligns with nothing. Without a DNS there is nothing to go by.
+REQUIRE_ALIGNMENT = env_bool("SMP_REQUIRE_ALIGNMENT", not DEVELOPMENT or bool(DNS_SERVER))
 RELAY_STARTTLS = env_bool("SMP_RELAY_STARTTLS", True)  # used when the relay offers it
 INTAKE_LISTEN = env_str("SMP_INTAKE_LISTEN", "127.0.0.1:2526")
 SMTP_TIMEOUT = env_int("SMP_SMTP_TIMEOUT", 120)  # seconds for everything up to the final dot

@@ -1,3 +1,4 @@
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
@@ -33,6 +34,23 @@ class DeliveryKind(models.TextChoices):
     WIZARD = "wizard", _("Send wizard")
     TEST = "test", _("Test send")
     SINGLE = "single", _("Single mail")
+    ALERT = "alert", _("Message to administrators")  # without a lead
+
+
+class Cause(models.TextChoices):
+    """ERR-5, MAG-4: why a mail failed, for thresholds. Derived from code, enhanced status and words in one place,
+    mail/bounces/cause.py. Hard are only no_mailbox, no_host, moved and not_accepted."""
+
+    NO_MAILBOX = "no_mailbox", _("No such mailbox")
+    NO_HOST = "no_host", _("No such domain or host")
+    MOVED = "moved", _("The mailbox has moved")
+    NOT_ACCEPTED = "not_accepted", _("The host accepts no mail")
+    FULL = "full", _("Mailbox full")
+    REFUSED = "refused", _("Refused (spam, policy)")
+    SIZE = "size", _("Mail too large")
+    TEMPORARY = "temporary", _("Server trouble or temporary")
+    OURS = "ours", _("Our own configuration or reputation")
+    OTHER = "other", _("Other")
 
 
 class Delivery(models.Model):
@@ -81,6 +99,11 @@ class Delivery(models.Model):
     # ---- the way out (mail/delivery/)
     next_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # envelope addresses that took the mail while others of it still wait (several receivers' servers): not again
+    accepted = ArrayField(models.CharField(max_length=320), default=list, db_default=[])
+    # How often a person chose to send it once more (ERR-4 結果不明, "retry the failed ones").
+    again = models.PositiveSmallIntegerField(default=0, db_default=0)
+    original_id = models.BigIntegerField(null=True)  # RES-1: the delivery a single mail repeats
     first_attempt_at = models.DateTimeField(null=True)
     token = models.BigIntegerField(null=True)  # the fence: of the claim that holds the row
     lease_until = models.DateTimeField(null=True)
@@ -98,6 +121,9 @@ class Delivery(models.Model):
     reply = models.TextField(blank=True, default="")  # the receiving server's own words
     remote_host = models.CharField(max_length=255, blank=True, default="")
     failed_address = models.CharField(max_length=320, blank=True, default="")  # ADDR-4
+    cause = models.CharField(
+        max_length=12, choices=Cause, blank=True, default="", db_default=""
+    )  # ERR-5, of an error
     result_at = models.DateTimeField(null=True)
 
     last_attempt: bool  # no column: set on rows that mail/delivery/claim.py returns
