@@ -3,7 +3,7 @@
 from mail.models.brake import JobDomain
 from mail.models.delivery import Delivery, DeliveryEvent
 from mail.models.mail_settings import MailSettings
-from mail.models.returned_mail import ReturnedMail
+from mail.models.returned_mail import ReturnedKind, ReturnedMail, ReturnedNote, ReturnedSource
 from mail.models.send_job import SendJob, SendJobLead
 from mail.models.sending_domain import DkimKey, SendingDomain
 from mail.models.template import MailTemplate, TemplateAttachment, TemplateSnapshot
@@ -15,7 +15,10 @@ __all__ = [
     "JobDomain",
     "MailSettings",
     "MailTemplate",
+    "ReturnedKind",
     "ReturnedMail",
+    "ReturnedNote",
+    "ReturnedSource",
     "SendJob",
     "SendJobLead",
     "SendingDomain",
