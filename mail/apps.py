@@ -26,7 +26,7 @@ class MailConfig(AppConfig):
         wizard = ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done")
         job = (
             "job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed", "job_content",
-            "job_resend_unknown",
+            "job_resend_unknown", "job_retry_failed",
         )  # fmt: skip
         register_page(
             Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard, position=10)
@@ -35,10 +35,9 @@ class MailConfig(AppConfig):
             Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job, position=20)
         )
         register_notice("mail", duplicates_reminder)
+        delivery = ("delivery", "single_mail", "single_mail_confirm", "single_mail_done")
         register_page(
-            Page(
-                "mail", _("Individual mail history"), "deliveries", look, url_names=("delivery",), position=30
-            )
+            Page("mail", _("Individual mail history"), "deliveries", look, url_names=delivery, position=30)
         )
         register_why_panel()
         prepare = _("Prepare")

@@ -88,6 +88,20 @@ class Reference:
     line: int
 
 
+_LITERAL = re.compile(r"\{[{%#]")
+_LITERAL_BACK = re.compile(r"\{\{ '(\{[{%#])' \}\}")
+
+
+def literal(text: str) -> str:
+    """The source that renders as exactly this text: nothing in it is a merge field."""
+    return _LITERAL.sub(lambda opening: "{{ '" + opening[0] + "' }}", text)
+
+
+def unliteral(source: str) -> str:
+    """The text `literal` was given."""
+    return _LITERAL_BACK.sub(r"\1", source)
+
+
 def normalise_newlines(text: str) -> str:
     """Every line end as LF, so that lines count the same in the browser, here and in minijinja."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -27,7 +27,7 @@ from leads.search import validate_condition
 from mail.hints import hint
 from mail.merge_fields import values_for
 from mail.message import Skeleton, take_snapshot
-from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryEvent, DeliveryState
+from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
 from mail.models.template import MailTemplate, Purpose, TemplateSnapshot
 from mail.recipients.plan import plan_of
@@ -37,8 +37,6 @@ from mail.template_check import check_template
 from settings import audit
 from settings.models import User
 
-# ERR-4: mails of an ended or deleted mailing stay as they are.
-RESENDABLE = (JobState.SENDING, JobState.PAUSED, JobState.DONE)
 logger = logging.getLogger(__name__)
 
 BY_USER_LIMIT = 500  # TGT-6
@@ -275,7 +273,7 @@ def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = 
             "job.reserve" if job.scheduled_at else "job.send",
             user=user,
             target=job,
-            target_label=_label(job),
+            target_label=job_label(job),
             detail=detail,
             ip=ip,
         )
@@ -284,7 +282,7 @@ def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = 
     return True
 
 
-def _label(job: SendJob) -> str:
+def job_label(job: SendJob) -> str:
     """How 操作履歴 calls a job: by what it sends."""
     return job.template.name if job.template is not None else str(job.pk)
 
@@ -341,7 +339,7 @@ def delete_reservation(job: SendJob, *, user: User | None, now: datetime, ip: st
         job.deliveries.filter(state=DeliveryState.RESERVED).update(
             state=DeliveryState.EXCLUDED, reason=Reason.RESERVATION_DELETED, decided_at=now
         )
-        audit.record("job.delete", user=user, target=job, target_label=_label(job), ip=ip)
+        audit.record("job.delete", user=user, target=job, target_label=job_label(job), ip=ip)
     count(job)
 
 
@@ -464,7 +462,7 @@ def _halt(job: SendJob, reason: str) -> None:
     job.state = JobState.HALTED
     job.halt_reason = reason
     job.save(update_fields=["state", "halt_reason"])
-    audit.record("job.halt", user=None, target=job, target_label=_label(job), detail={"reason": reason})
+    audit.record("job.halt", user=None, target=job, target_label=job_label(job), detail={"reason": reason})
 
 
 # ---- while it runs --------------------------------------------------------------------------------------------------
@@ -475,7 +473,7 @@ def pause(job: SendJob, *, user: User | None, now: datetime, ip: str | None = No
     _change_state(
         job, (JobState.SENDING,), JobState.PAUSED, _("Only a mailing that is being sent can be paused.")
     )
-    audit.record("job.pause", user=user, target=job, target_label=_label(job), ip=ip)
+    audit.record("job.pause", user=user, target=job, target_label=job_label(job), ip=ip)
 
 
 def resume(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> None:
@@ -485,7 +483,7 @@ def resume(job: SendJob, *, user: User | None, now: datetime, ip: str | None = N
     _change_state(
         job, (JobState.PAUSED, JobState.HALTED), to, _("Only a paused or halted mailing can be resumed.")
     )
-    audit.record("job.resume", user=user, target=job, target_label=_label(job), ip=ip)
+    audit.record("job.resume", user=user, target=job, target_label=job_label(job), ip=ip)
     transaction.on_commit(
         lambda: hint("mail.tasks.deliver_job" if to == JobState.SENDING else "mail.tasks.run_job", job.pk)
     )
@@ -503,65 +501,15 @@ def stop(job: SendJob, *, user: User | None, now: datetime, ip: str | None = Non
         )  # fmt: skip
         stopped = settle_stopped(now=now, job_id=job.pk)
         audit.record(
-            "job.stop", user=user, target=job, target_label=_label(job), detail={"not_sent": stopped}, ip=ip
+            "job.stop",
+            user=user,
+            target=job,
+            target_label=job_label(job),
+            detail={"not_sent": stopped},
+            ip=ip,
         )
     count(job)
     return stopped
-
-
-def send_unknown_again(
-    job: SendJob,
-    *,
-    user: User | None,
-    now: datetime,
-    ip: str | None = None,
-    delivery_id: int | None = None,
-) -> int:
-    """ERR-4: an administrator's decision to send the mails of this job whose outcome is unknown once more: all of
-    them, or with `delivery_id` that one.
-
-    The recipient may get it twice. Returns how many. Their token is taken off, so that a late answer of the first
-    hand-over cannot be recorded as the second one's; opt-outs since then are still honoured at the intent (OPT-6).
-    """
-    with transaction.atomic():
-        _locked(
-            job, RESENDABLE, "wrong_state",
-            _("This mailing was ended; its mails cannot be sent again."),
-        )  # fmt: skip
-        rows = Delivery.objects.select_for_update().filter(job=job, state=DeliveryState.UNKNOWN)
-        if delivery_id is not None:
-            rows = rows.filter(pk=delivery_id)
-        unknown = list(rows.values_list("id", flat=True))
-        if not unknown:
-            raise Refused("nothing_unknown", _("No mail of this mailing has an unknown outcome."))
-        DeliveryEvent.objects.bulk_create(
-            [
-                DeliveryEvent(delivery_id=delivery_id, at=now, what="queued", text=str(user or ""))
-                for delivery_id in unknown
-            ],
-            batch_size=1000,
-        )
-        Delivery.objects.filter(id__in=unknown).update(
-            state=DeliveryState.QUEUED,
-            token=None,
-            lease_until=None,
-            next_at=now,
-            attempts=0,
-            first_attempt_at=None,
-        )
-        if job.state == JobState.DONE:
-            _change_state(job, (JobState.DONE,), JobState.SENDING, "", finished_at=None)
-        audit.record(
-            "job.resend_unknown",
-            user=user,
-            target=job,
-            target_label=_label(job),
-            detail={"mails": len(unknown)},
-            ip=ip,
-        )
-        transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
-    count(job)
-    return len(unknown)
 
 
 def settle_stopped(*, now: datetime, job_id: int | None = None) -> int:

@@ -20,6 +20,7 @@ class SentMail:
     addresses: dict[str, list[str]]
     from_name: str
     reply_to: str
+    reply_addresses: list[str]
 
 
 class NotRebuilt(Exception):
@@ -37,6 +38,11 @@ def rebuild(delivery: Delivery) -> SentMail:
         )  # fmt: skip
     except (MergeProblem, TemplateError, AddressFieldError) as problem:
         raise NotRebuilt(_("The mail can no longer be made: %(problem)s") % {"problem": problem}) from problem
+    return decode_addresses(mail)
+
+
+def decode_addresses(mail: BuiltMail) -> SentMail:
+    """A made mail with its addresses by field and its headers as people read them."""
     addresses: dict[str, list[str]] = {"to": [], "cc": [], "bcc": []}
     for kind, address in mail.recipients:
         addresses.setdefault(kind, []).append(address)
@@ -47,4 +53,5 @@ def rebuild(delivery: Delivery) -> SentMail:
         addresses=addresses,
         from_name=str(sender.addresses[0].display_name) if sender and sender.addresses else "",
         reply_to=str(headers["Reply-To"] or ""),
+        reply_addresses=[address.addr_spec for address in getattr(headers["Reply-To"], "addresses", ())],
     )

@@ -204,7 +204,9 @@ def clean_file_name(name: str) -> str:
     return name[:100] or "file"
 
 
-def _attach(template: MailTemplate, file: NewFile) -> TemplateAttachment:
+def checked_file(file: NewFile) -> NewFile:
+    """The file as it is stored: a clean name, a content type of the usual form. AttachmentRefused for an empty or too
+    large one."""
     megabytes = ATTACHMENT_MAX // 1_000_000
     if not file.content:
         raise AttachmentRefused(_("%(file)s is empty.") % {"file": file.name})
@@ -212,21 +214,31 @@ def _attach(template: MailTemplate, file: NewFile) -> TemplateAttachment:
         raise AttachmentRefused(
             _("%(file)s is larger than %(limit)s MB.") % {"file": file.name, "limit": megabytes}
         )
-    stored = template.attachments.aggregate(size=Sum("size"), count=Count("pk"))
-    if stored["count"] >= ATTACHMENTS_COUNT:
-        raise AttachmentRefused(_("At most %(limit)s files can be attached.") % {"limit": ATTACHMENTS_COUNT})
-    limit = get_setting("attachments_limit_mb")
-    if (stored["size"] or 0) + len(file.content) > limit * 1_000_000:
-        raise AttachmentRefused(
-            _("The attachments are too large together: at most %(limit)s MB.") % {"limit": limit}
-        )
     content_type = file.content_type.lower().partition(";")[0].strip()
     if not re.fullmatch(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,59}", content_type):
         content_type = "application/octet-stream"
+    return NewFile(clean_file_name(file.name), content_type, file.content)
+
+
+def check_attachments(sizes: Iterable[int]) -> None:
+    """AttachmentRefused when these are too many, or too large together."""
+    sizes = list(sizes)
+    if len(sizes) > ATTACHMENTS_COUNT:
+        raise AttachmentRefused(_("At most %(limit)s files can be attached.") % {"limit": ATTACHMENTS_COUNT})
+    limit = get_setting("attachments_limit_mb")
+    if sum(sizes) > limit * 1_000_000:
+        raise AttachmentRefused(
+            _("The attachments are too large together: at most %(limit)s MB.") % {"limit": limit}
+        )
+
+
+def _attach(template: MailTemplate, file: NewFile) -> TemplateAttachment:
+    file = checked_file(file)
+    check_attachments([*template.attachments.values_list("size", flat=True), len(file.content)])
     return TemplateAttachment.objects.create(
         template=template,
-        file_name=clean_file_name(file.name),
-        content_type=content_type,
+        file_name=file.name,
+        content_type=file.content_type,
         size=len(file.content),
         content=file.content,
     )

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from mail.views import delivery_views, jobs, templates, wizard
+from mail.views import delivery_views, jobs, single_mail, templates, wizard
 
 urlpatterns = [
     path("wizard/", wizard.wizard, name="wizard"),
@@ -23,6 +23,7 @@ urlpatterns = [
     path("jobs/<int:job_id>/leads/", jobs.job_leads, name="job_leads"),
     path("jobs/<int:job_id>/matching/", jobs.job_matching, name="job_matching"),
     path("jobs/<int:job_id>/resend-unknown/", jobs.job_resend_unknown, name="job_resend_unknown"),
+    path("jobs/<int:job_id>/retry-failed/", jobs.job_retry_failed, name="job_retry_failed"),
     path("jobs/<int:job_id>/content/", jobs.job_content, name="job_content"),
     path("jobs/<int:job_id>/content/html/", jobs.job_html, name="job_html"),
     path("jobs/<int:job_id>/changed/", jobs.job_changed, name="job_changed"),
@@ -30,6 +31,14 @@ urlpatterns = [
     path("deliveries/<int:delivery_id>/", delivery_views.delivery, name="delivery"),
     path("deliveries/<int:delivery_id>/html/", delivery_views.delivery_html, name="delivery_html"),
     path("deliveries/<int:delivery_id>/source/", delivery_views.delivery_source, name="delivery_source"),
+    path("deliveries/<int:delivery_id>/resend/", single_mail.single_mail, name="single_mail"),
+    path(
+        "deliveries/<int:delivery_id>/resend/confirm/",
+        single_mail.single_mail_confirm,
+        name="single_mail_confirm",
+    ),
+    path("deliveries/<int:delivery_id>/resend/html/", single_mail.single_mail_html, name="single_mail_html"),
+    path("deliveries/<int:delivery_id>/resent/", single_mail.single_mail_done, name="single_mail_done"),
     path("templates/", templates.templates, name="templates"),
     path("templates/new/", templates.template_new, name="template_new"),
     path("templates/<int:template_id>/", templates.template, name="template"),

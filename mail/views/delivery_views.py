@@ -19,7 +19,7 @@ from mail.recipients.explain import explain_delivery
 from mail.recipients.reasons import Reason
 from mail.results import ADDRESSED, ResultGroup
 from mail.search_items import template_choices, template_labels
-from mail.send_jobs import RESENDABLE
+from mail.send_again import STATES as SEND_AGAIN_STATES
 from mail.sent_mail import NotRebuilt, rebuild
 from mail.smtp.replies import describe_code
 from settings.permissions import needs_view
@@ -103,7 +103,7 @@ def deliveries(request: HttpRequest) -> HttpResponse:
     return render(request, "mail/deliveries.html", context, status=200 if form.is_valid() else 422)
 
 
-def _delivery(delivery_id: int) -> Delivery:
+def get_delivery(delivery_id: int) -> Delivery:
     return get_object_or_404(
         Delivery.objects.select_related("lead", "template", "job", "snapshot"),
         pk=min(delivery_id, BIGGEST_ID),
@@ -113,7 +113,7 @@ def _delivery(delivery_id: int) -> Delivery:
 @needs_view
 @require_GET
 def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
-    one = _delivery(delivery_id)
+    one = get_delivery(delivery_id)
     try:
         sent, not_rebuilt = rebuild(one), ""
     except NotRebuilt as problem:
@@ -126,7 +126,16 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "form_label": MailForm(content["form"]).label if content.get("form") in MailForm.values else "",
         "explanation": explain_delivery(one),
         "code_text": describe_code(one.code),
-        "resendable": one.state == DeliveryState.UNKNOWN and one.job and one.job.state in RESENDABLE,
+        "unknown_again": one.state == DeliveryState.UNKNOWN
+        and one.job
+        and one.job.state in SEND_AGAIN_STATES,
+        "resendable": one.lead
+        and not one.lead.deleted_at
+        and one.kind not in {DeliveryKind.TEST, DeliveryKind.ALERT},
+        "original": one.original_id,
+        "repeats": Delivery.objects.filter(lead=one.lead_id, original_id=one.pk).order_by("pk")[:20]
+        if one.lead_id
+        else [],
         "events": [(event, _event_label(event.what)) for event in one.events.all()],
         "dm_label": DmPermission(one.dm_permission).label
         if one.dm_permission in DmPermission.values
@@ -143,6 +152,7 @@ def _event_label(what: str) -> str:
     if what in DeliveryState.values:
         return str(DeliveryState(what).label)
     return {
+        "again": _("Sent again by a person's choice"),
         "swept": _("Lease over: put back by the sweeper"), "bounced": _("A bounce came in"),
         "unsubscribed": _("The recipient unsubscribed through this mail"),
     }.get(what, what)  # fmt: skip
@@ -150,7 +160,7 @@ def _event_label(what: str) -> str:
 
 def _sent_or_404(delivery_id: int):
     try:
-        return rebuild(_delivery(delivery_id)).mail
+        return rebuild(get_delivery(delivery_id)).mail
     except NotRebuilt as problem:
         raise Http404(str(problem)) from problem
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from leads.models import DmPermission, Lead
 from leads.search import describe_condition, leads_matching
-from mail import send_jobs
+from mail import send_again, send_jobs
 from mail.filters import JobFilter
 from mail.job_queries import (
     changed_permissions,
@@ -190,7 +190,10 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
             "left_out": sum(row["count"] for row in reasons),
             "may_pause": job.state == JobState.SENDING,
             "may_resume": job.state in {JobState.PAUSED, JobState.HALTED},
-            "may_resend": live["unknown"] and job.state in send_jobs.RESENDABLE,
+            "retryable": send_again.count_retryable(job)
+            if live["errors"] and job.state in send_again.STATES
+            else 0,
+            "may_resend": live["unknown"] and job.state in send_again.STATES,
             "may_stop": job.state not in FINISHED,
             "waiting": state in {JobState.RESERVED, JobState.PREPARING},
             "may_delete": deletable,
@@ -337,7 +340,7 @@ def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
         return _act(
             request,
             job_id,
-            partial(send_jobs.send_unknown_again, delivery_id=delivery_id),
+            partial(send_again.send_unknown_again, delivery_id=delivery_id),
             _("The mails with an unknown outcome are sent again."),
         )
     job = confirmed_job(job_id)
@@ -349,6 +352,23 @@ def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
     return render(
         request, "mail/job_resend_unknown.html", {"job": job, "unknown": unknown, "delivery_id": delivery_id}
     )
+
+
+@needs_edit
+@require_http_methods(["GET", "POST"])
+@once
+def job_retry_failed(request: HttpRequest, job_id: int) -> HttpResponse:
+    """「失敗したメールを再送信」: only those that failed for reasons that can pass, after a confirmation."""
+    if request.method == "POST":
+        return _act(
+            request, job_id, send_again.retry_failed, _("The failed mails that can pass are sent again.")
+        )
+    job = confirmed_job(job_id)
+    mails = send_again.count_retryable(job)
+    if not mails or job.state not in send_again.STATES:
+        messages.error(request, _("No failed mail of this mailing failed for a reason that can pass."))
+        return redirect("job", job.pk)
+    return render(request, "mail/job_retry_failed.html", {"job": job, "mails": mails})
 
 
 @needs_view
