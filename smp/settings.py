@@ -171,6 +171,10 @@ RELAY = env_str("SMP_RELAY", "127.0.0.1:2525" if DEVELOPMENT else "")
 if RELAY and (not RELAY.rpartition(":")[0] or not RELAY.rpartition(":")[2].isdigit()):
     raise ConfigurationError(f"SMP_RELAY={RELAY!r}: expected host:port, or nothing for the receivers' MX.")
 DNS_SERVER = env_str("SMP_DNS", "")  # host:port; "" = the system's resolvers
+if DNS_SERVER and (not DNS_SERVER.rpartition(":")[0] or not DNS_SERVER.rpartition(":")[2].isdigit()):
+    raise ConfigurationError(
+        f"SMP_DNS={DNS_SERVER!r}: expected an IP address and a port (127.0.0.1:53), or nothing for the system's."
+    )
 SMTP_PORT = env_int("SMP_SMTP_PORT", 25)  # of the receivers' MX
 ALLOW_PRIVATE_MX = env_bool("SMP_ALLOW_PRIVATE_MX", False)  # tests: MX hosts on loopback or private addresses
 # RATE-5: refuse advertising whose From domain aligns with nothing. Without a DNS there is nothing to go by.
