@@ -29,7 +29,7 @@ from mail.delivery.record import Result, record, take_back
 from mail.models.delivery import Delivery, DeliveryState
 from mail.models.send_job import JobState, SendJob
 from mail.recipients.reasons import Reason
-from mail.smtp.client import Connection, Interrupted, NoAnswer, Refused, RelayTrouble, Started
+from mail.smtp.blocking import Connection, Interrupted, NoAnswer, Refused, RelayTrouble, Started
 from mail.smtp.replies import DELIVERED, RETRIES_EXHAUSTED, SILENT_AFTER_DATA, Reply, code_for, may_pass
 
 logger = logging.getLogger(__name__)

@@ -1,340 +1,425 @@
-"""A blocking SMTP client whose phases are separate, because the sending promise needs to act between them:
+"""An asyncio SMTP client (RFC 5321) whose phases are separate, because the sending promise must act between them:
 
-    connection = Connection.open(…)                    greeting, EHLO, STARTTLS   → RelayTrouble
-    started = connection.start(sender, recipients, …)  MAIL, RCPT …, DATA → 354   → Refused, Interrupted: safe to retry
+    session = await Session.open(…)      greeting, EHLO, STARTTLS               → NoSession
+    flight = session.begin(envelope)     writes MAIL, RCPT …, DATA
+    started = await flight.ready()       354                                    → Refused, Interrupted: not sent
     (the intent is committed here)
-    connection.send_body(data)                         everything but the dot     → Interrupted: safe to retry
-    reply = connection.send_dot()                      the dot, up to 10 minutes  → NoAnswer: nobody can know
+    session.body(flight, data)           writes the body and the final dot
+    behind = session.begin(envelope)     the next envelope, in the same write
+    reply = await flight.verdict()       up to 10 minutes                       → NoAnswer: nobody can know
+                                                                                  Refused, Interrupted: not sent
+    started = await behind.ready()
 
-RFC 5321. Not here: MX look-ups, connection pools, PIPELINING, retries.
+Where the server offers PIPELINING (RFC 2920) a mail costs one round trip: body, dot and the next mail's MAIL, RCPT,
+DATA leave in one write. DATA is the last of its group and the content the first of the next one, as 3.1 wants it.
+Where it does not, the same calls go in lock step. Not here: MX look-ups, pools of sessions, retries.
 """
 
-import select
+import asyncio
+import re
 import socket
-import ssl
-import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
-from mail.smtp.replies import Reply, clean_text, parse_reply
+from mail.smtp.conversation import Conversation
+from mail.smtp.opening import Tls, connect, unchecked_tls
+from mail.smtp.outcomes import Interrupted, NoAnswer, NoSession, Refused, SmtpError, Started
+from mail.smtp.replies import Reply
+from mail.smtp.stuffing import stuff
 
-LINE_MAX = 4096  # RFC 5321 4.5.3.1.5 says 512; real servers exceed it
-LINES_MAX = 100
-CONNECT_TIMEOUT = 30.0
+__all__ = [
+    "Envelope", "Flight", "Interrupted", "NoAnswer", "NoSession", "Refused", "Session", "SmtpError", "Started",
+    "Tls", "stuff",
+]  # fmt: skip
 
+QUIT_TIMEOUT = 2.0
 
-class SmtpError(Exception):
-    """Something went wrong; `reply` is the server's own answer if there was one."""
-
-    def __init__(self, text: str, reply: Reply | None = None) -> None:
-        super().__init__(text)
-        self.text = clean_text(text)
-        self.reply = reply
-
-
-class RelayTrouble(SmtpError):
-    """No session with the server: refused, unreachable, no DNS, TLS or greeting failed. No mail's fault."""
-
-
-class Interrupted(SmtpError):
-    """The connection broke or fell silent before the final dot was written: the mail was certainly not taken."""
-
-
-class NoAnswer(SmtpError):
-    """The dot went out and no answer came. `timed_out`: the server stayed silent; otherwise the connection broke,
-    or what came was no SMTP answer."""
-
-    def __init__(self, text: str, *, timed_out: bool, reply: Reply | None = None) -> None:
-        super().__init__(text, reply)
-        self.timed_out = timed_out
-
-
-class Refused(SmtpError):
-    """The server said no before the data. `address` is what it refused: a recipient, the sender, or "" for the rest.
-    The transaction was reset; nothing was sent."""
-
-    def __init__(self, reply: Reply, address: str, command: str) -> None:
-        super().__init__(f"{command}: {reply.code} {reply.text}", reply)
-        self.answer = reply
-        self.address = address
-        self.command = command
+# Nothing that could end an address or begin another command (RFC 5321 4.1.2)
+_DANGEROUS = re.compile(r"[\x00-\x20\x7f<>]")
 
 
 @dataclass(frozen=True)
-class Started:
-    """After 354: who will get the mail, and who was refused while the rest goes on (ADDR-4)."""
+class Envelope:
+    """`size` in bytes, for SIZE (RFC 1870). The lead's `own` address refused → nothing is sent; another one refused
+    for good → the rest goes on; any temporary refusal → the whole mail waits, unless `partly` (the last attempt):
+    then it goes to those that were accepted (ADDR-4). `utf8`: the headers need SMTPUTF8 (RFC 6531); an address
+    beyond ASCII needs it anyway."""
 
-    accepted: list[str]
-    refused: dict[str, Reply] = field(default_factory=dict)
+    sender: str
+    recipients: Sequence[str]
+    size: int
+    own: str = ""
+    partly: bool = False
+    utf8: bool = False
+
+    def foreign(self) -> str:
+        """The first address beyond ASCII, or ""."""
+        return next((one for one in (self.sender, *self.recipients) if not one.isascii()), "")
 
 
-class Connection:
+class Flight:
+    """One mail on its way: begun → ready → handed over → settled. Made by `Session.begin`; one task waits for it."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.started: Started | None = None
+        self.outcome: Reply | SmtpError | None = None
+        # The session's notes
+        self.steps: deque[tuple[bytes, Callable[[Reply], None]]] = (
+            deque()
+        )  # lock step: what is still to be said
+        self.accepted: list[str] = []
+        self.refused: dict[str, Reply] = {}
+        self.refusal: Refused | None = None  # decided, while answers are still to come
+        self.dot_at: int | None = (
+            None  # in the wire's count: once more than this was sent, nobody can take it back
+        )
+        self.dot_end = 0
+        self.dot_left = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def ready(self) -> Started:
+        """After 354. Raises Refused (the session stays usable, unless the server closes it) or Interrupted."""
+        while self.started is None and self.outcome is None:
+            await self._wait()
+        if isinstance(self.outcome, SmtpError):
+            raise self.outcome
+        assert self.started is not None
+        return self.started
+
+    async def verdict(self) -> Reply:
+        """After `Session.body`: the receiver's answer, 2xx, 4xx or 5xx. Raises NoAnswer; or Interrupted, Refused if
+        the session ended before the dot was written."""
+        while self.outcome is None:
+            await self._wait()
+        if isinstance(self.outcome, SmtpError):
+            raise self.outcome
+        return self.outcome
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Session(Conversation):
     """One SMTP session. `mails` counts the transactions begun on it."""
 
     def __init__(self, sock: socket.socket, host: str, *, timeout: float, dot_timeout: float) -> None:
-        self.sock = sock
-        self.host = host
-        self.timeout = timeout
-        self.dot_timeout = dot_timeout
         self.extensions: dict[str, str] = {}
+        self.pipelining = False
         self.mails = 0
-        self.in_transaction = False
-        self.usable = True
-        self._buffer = b""
-        self._deadline = time.monotonic() + timeout
+        self._flights: deque[Flight] = (
+            deque()
+        )  # at most two: the one whose answers come next, the one behind it
+        self._reset_first = False
+        self._in_handshake = False
+        super().__init__(sock, host, timeout=timeout, dot_timeout=dot_timeout)
 
-    # ---- session
+    @property
+    def encrypted(self) -> bool:
+        return self.wire.tls is not None
+
+    # ---- opening and leaving
 
     @classmethod
-    def open(
-        cls, host: str, port: int, *, helo: str, timeout: float, dot_timeout: float, starttls: bool = True
-    ) -> "Connection":
-        """`timeout` bounds each of: the set-up, everything up to 354, the body. Raises RelayTrouble."""
+    async def open(
+        cls,
+        address: str,
+        port: int,
+        *,
+        host: str = "",
+        helo: str,
+        source: str = "",
+        timeout: float,
+        dot_timeout: float,
+        tls: Tls = "opportunistic",
+    ) -> "Session":
+        """Connects from `source` (an IP; "" = the system's choice). `host` is the server's name, for TLS and texts.
+
+        `timeout` (seconds) bounds each of: all of this, an envelope up to 354, writing the body; `dot_timeout` the
+        wait for the verdict. tls: "opportunistic" encrypts when offered, without checking the certificate, because
+        that is still better than clear text (RFC 7435); "required" never goes on in clear. After a failed handshake
+        the connection is given up: clear text only ever on a new one. Raises NoSession.
+        """
+        where = f"{host or address}:{port}"
+        session = None
         try:
-            sock = socket.create_connection((host, port), timeout=min(timeout, CONNECT_TIMEOUT))
-        except OSError as error:
-            raise RelayTrouble(f"{host}:{port}: {error}") from error
-        connection = cls(sock, host, timeout=timeout, dot_timeout=dot_timeout)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection._greet(helo, starttls)
-        except RelayTrouble:
-            connection.close()
+            async with asyncio.timeout(timeout):
+                sock = await connect(address, port, source=source)
+                session = cls(sock, host or address, timeout=timeout, dot_timeout=dot_timeout)
+                await session._greet(helo, tls)
+            return session
+        except BaseException as error:
+            if session is not None:
+                session.close()
+            if isinstance(error, NoSession):
+                raise
+            if isinstance(error, TimeoutError):
+                shaking = session is not None and session._in_handshake
+                text = "no answer in time in the TLS handshake" if shaking else str(error) or "no answer in time"
+                raise NoSession(f"{where}: {text}", tls_failed=shaking) from error
+            if isinstance(error, OSError | SmtpError):
+                raise NoSession(f"{where}: {error}", getattr(error, "reply", None)) from error
             raise
-        except (OSError, SmtpError) as error:
-            connection.close()
-            raise RelayTrouble(f"{host}:{port}: {error}") from error
-        return connection
 
-    def _greet(self, helo: str, starttls: bool) -> None:
-        self._start_clock()
-        self._expect(self._read_reply(), "greeting")
-        self._hello(helo)
-        if starttls and "STARTTLS" in self.extensions:
-            self._expect(self._ask("STARTTLS"), "STARTTLS")
-            if (
-                self._buffer
-            ):  # CVE-2011-0411: what came in clear before the handshake must not count as encrypted
-                raise RelayTrouble("the server sent text between STARTTLS and the handshake")
-            # Opportunistic: a certificate that cannot be checked is still better than clear text (RFC 7435).
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            self.sock.settimeout(self._remaining())
-            self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
-            self._hello(helo)
+    async def _greet(self, helo: str, tls: Tls) -> None:
+        self._must(await self._ask(""), "greeting")
+        await self._hello(helo)
+        if tls == "never":
+            return
+        if "STARTTLS" in self.extensions:
+            await self._encrypt()
+            await self._hello(helo)  # RFC 3207 4.2: what was learned in clear counts no more
+        elif tls == "required":
+            raise NoSession(f"{self.host}: TLS is required here, and the server does not offer STARTTLS")
 
-    def _hello(self, helo: str) -> None:
-        reply = self._ask(f"EHLO {helo}")
+    async def _hello(self, helo: str) -> None:
+        reply = await self._ask(f"EHLO {helo}")
         self.extensions = {}
         if reply.positive:
             for line in reply.text.split("\n")[1:]:
                 name, _space, arguments = line.partition(" ")
                 self.extensions[name.upper()] = arguments
+        elif reply.closing or not reply.code:
+            self._must(reply, "EHLO")
         else:
-            self._expect(self._ask(f"HELO {helo}"), "HELO")
+            self._must(await self._ask(f"HELO {helo}"), "HELO")
+        self.pipelining = "PIPELINING" in self.extensions
 
-    def _expect(self, reply: Reply, step: str) -> None:
+    async def _encrypt(self) -> None:
+        reply = await self._ask("STARTTLS")
         if not reply.positive:
-            raise RelayTrouble(f"{step}: {reply.code or ''} {reply.text}".strip(), reply)
+            raise NoSession(f"{self.host}: STARTTLS: {reply.words}", reply, tls_failed=True)
+        if self._buffer or self._lines:
+            # CVE-2011-0411: what came in clear before the handshake must not count as encrypted.
+            raise NoSession(f"{self.host}: the server sent text between STARTTLS and the handshake")
+        self._in_handshake = True
+        try:
+            await self.wire.start_tls(unchecked_tls(), self.host)
+        except (OSError, ValueError) as error:
+            raise NoSession(f"{self.host}: the TLS handshake failed: {error}", tls_failed=True) from error
+        self._in_handshake = False
 
-    # ---- one mail
+    def _must(self, reply: Reply, step: str) -> None:
+        if not reply.positive:
+            raise NoSession(f"{self.host}: {step}: {reply.words}", reply)
 
-    def start(
-        self, sender: str, recipients: Sequence[str], *, size: int, own: str = "", partly: bool = False
-    ) -> Started:
-        """MAIL, every RCPT and DATA in one transaction; returns after 354.
+    async def quit(self) -> None:
+        """Says goodbye if nothing is in the air, and closes."""
+        if self.usable and not self._flights and not self._expected:
+            with suppress(TimeoutError, SmtpError):
+                async with asyncio.timeout(QUIT_TIMEOUT):
+                    await self._ask("QUIT")
+        self.close()
 
-        The lead's `own` address refused → nothing is sent. Another one refused for good → the rest goes on. Any
-        temporary refusal → the whole mail waits, because nothing was sent yet; with `partly` (the last attempt)
-        it goes to those that were accepted. Raises Refused (the session stays usable) or Interrupted (it does not).
-        """
-        self._start_clock()
+    # ---- mails: what goes out
+
+    def begin(self, envelope: Envelope) -> Flight:
+        """Writes MAIL, RCPT … and DATA; with PIPELINING in one go, behind the dot of the mail before if that one's
+        verdict is still due. At most one such flight ahead. Raises ValueError for what is no envelope address.
+        On a session that has ended the flight is Interrupted from the start."""
+        _check_addresses(envelope)
+        if len(self._flights) > 1 or (self._flights and self._flights[0].dot_at is None):
+            raise RuntimeError("the mail before is not handed over yet")
+        flight = Flight(envelope)
+        if not self.usable:
+            flight.outcome = Interrupted(f"{self.host}: the connection has ended")
+            return flight
+        flight.outcome = self._impossible(envelope)
+        if flight.outcome is not None:
+            return flight
         self.mails += 1
-        for address in (sender, *recipients):
-            if any(ord(c) < 33 or ord(c) == 127 for c in address) or "<" in address or ">" in address:
-                raise ValueError(f"no envelope address: {address!r}")
-        try:
-            if self.in_transaction:
-                self._reset()
-            self._mail(sender, recipients, size)
-            started = self._rcpt(recipients, own, partly)
-            reply = self._ask("DATA")
-            if reply.code != 354:
-                self._refuse(reply, "", "DATA")
-            return started
-        except OSError as error:
-            self.close()
-            raise Interrupted(f"{self.host}: {error or 'connection lost'}") from error
-        except Interrupted:
-            self.close()
-            raise
+        self._flights.append(flight)
+        flight.steps = self._steps(flight)
+        if self.pipelining:
+            while flight.steps:
+                self._say(*flight.steps.popleft())
+        if self._flights[0] is flight:
+            self._its_turn(flight)
+        return flight
 
-    def _mail(self, sender: str, recipients: Sequence[str], size: int) -> None:
+    def body(self, flight: Flight, data: bytes) -> None:
+        """Writes the mail and the final dot. If the session has ended meanwhile, nothing: `verdict` says so."""
+        if flight.outcome is not None:
+            return
+        if flight.started is None or flight.dot_at is not None:
+            raise RuntimeError("the flight is not ready for its data")
+        self.wire.write(stuff(data))
+        self._dot(flight, partial(self._verdict, flight))
+        self._clock(self.timeout)
+
+    def _dot(self, flight: Flight, answered: Callable[[Reply], None]) -> None:
+        flight.dot_at = self.wire.position
+        self._say(b".\r\n", answered)
+        flight.dot_end = self.wire.position
+
+    def _impossible(self, envelope: Envelope) -> Refused | None:
+        """What the server said it will not take, without asking it again."""
         limit = self.extensions.get("SIZE", "")
-        if limit.isdigit() and 0 < int(limit) < size:
-            text = f"the mail has {size} bytes, the server takes {limit}"
-            raise Refused(Reply(552, text, "5.3.4"), "", "SIZE")
-        command = f"MAIL FROM:<{sender}>"
+        if limit.isdigit() and 0 < int(limit) < envelope.size:
+            text = f"the mail has {envelope.size} bytes, the server takes {limit}"
+            return Refused(Reply(552, text, "5.3.4"), "", "SIZE")
+        foreign = envelope.foreign()
+        if (foreign or envelope.utf8) and "SMTPUTF8" not in self.extensions:  # CHR-5
+            return Refused(Reply(553, "the server does not offer SMTPUTF8", "5.6.7"), foreign, "SMTPUTF8")
+        return None
+
+    def _steps(self, flight: Flight) -> deque[tuple[bytes, Callable[[Reply], None]]]:
+        envelope = flight.envelope
+        mail = f"MAIL FROM:<{envelope.sender}>"
         if "SIZE" in self.extensions:
-            command += f" SIZE={size}"
+            mail += f" SIZE={envelope.size}"
         if "8BITMIME" in self.extensions:
-            command += " BODY=8BITMIME"
-        foreign = next((address for address in (sender, *recipients) if not address.isascii()), "")
-        if foreign:
-            if "SMTPUTF8" not in self.extensions:  # CHR-5
-                raise Refused(Reply(553, "the server does not offer SMTPUTF8", "5.6.7"), foreign, "SMTPUTF8")
-            command += " SMTPUTF8"
-        self.in_transaction = True
-        reply = self._ask(command)
+            mail += " BODY=8BITMIME"
+        if envelope.utf8 or envelope.foreign():
+            mail += " SMTPUTF8"
+        steps: deque[tuple[bytes, Callable[[Reply], None]]] = deque()
+        if self._reset_first:
+            self._reset_first = False
+            steps.append((b"RSET\r\n", partial(self._rset, flight)))
+        steps.append((f"{mail}\r\n".encode(), partial(self._mail, flight)))
+        for address in envelope.recipients:
+            steps.append((f"RCPT TO:<{address}>\r\n".encode(), partial(self._rcpt, flight, address)))
+        steps.append((b"DATA\r\n", partial(self._data, flight)))
+        return steps
+
+    def _its_turn(self, flight: Flight) -> None:
+        self._clock(self.timeout)
+        self._next_step(flight)
+
+    def _next_step(self, flight: Flight) -> None:
+        """Lock step: the next command, unless the mail is settled."""
+        if flight.steps and flight.outcome is None:
+            self._say(*flight.steps.popleft())
+
+    # ---- mails: what the answers mean
+
+    def _rset(self, flight: Flight, reply: Reply) -> None:
         if not reply.positive:
-            self._refuse(reply, sender, "MAIL")
+            self._end(f"RSET: {reply.words}", reply=reply)
+        self._next_step(flight)
 
-    def _rcpt(self, recipients: Sequence[str], own: str, partly: bool) -> Started:
-        accepted: list[str] = []
-        refused: dict[str, Reply] = {}
-        for address in recipients:
-            reply = self._ask(f"RCPT TO:<{address}>")
-            if reply.positive:
-                accepted.append(address)
-                continue
-            if address == own or reply.closing or not reply.code or (reply.code < 500 and not partly):
-                self._refuse(reply, address, "RCPT")
-            refused[address] = reply
-        if not accepted:
-            address, reply = next(iter(refused.items()))
-            self._refuse(reply, address, "RCPT")
-        return Started(accepted, refused)
+    def _mail(self, flight: Flight, reply: Reply) -> None:
+        if not reply.positive:
+            self._refuse(flight, Refused(reply, flight.envelope.sender, "MAIL"))
+        self._next_step(flight)
 
-    def _refuse(self, reply: Reply, address: str, command: str) -> None:
-        """Leaves the transaction and raises Refused; a server that talks nonsense or closes is left altogether."""
-        if reply.closing or not reply.code or not 400 <= reply.code < 600:
-            self.close()
+    def _rcpt(self, flight: Flight, address: str, reply: Reply) -> None:
+        envelope = flight.envelope
+        if reply.positive:
+            flight.accepted.append(address)
+        elif (
+            address == envelope.own
+            or not 400 <= reply.code < 600
+            or reply.closing
+            or (reply.code < 500 and not envelope.partly)
+        ):
+            self._refuse(flight, Refused(reply, address, "RCPT"))
         else:
-            with suppress(OSError, SmtpError):
-                self._reset()
-        raise Refused(reply, address, command)
+            flight.refused[address] = reply
+            if len(flight.refused) == len(envelope.recipients):
+                first, answer = next(iter(flight.refused.items()))
+                self._refuse(flight, Refused(answer, first, "RCPT"))
+        self._next_step(flight)
 
-    def _reset(self) -> None:
-        reply = self._ask("RSET")
-        if not reply.positive:
-            raise Interrupted(f"RSET: {reply.code} {reply.text}", reply)
-        self.in_transaction = False
+    def _refuse(self, flight: Flight, refused: Refused) -> None:
+        """The mail will not be sent. With PIPELINING its DATA is under way already: how to leave shows when that is
+        answered. A server that closes or talks nonsense is left at once."""
+        reply = refused.answer
+        flight.refusal = flight.refusal or refused
+        if reply.closing or not 400 <= reply.code < 600:
+            self._settle(flight, flight.refusal)
+            self._end(f"the server said: {reply.words}", reply=reply)
+        elif not self.pipelining:
+            self._reset_first = True
+            self._settle(flight, flight.refusal)
 
-    def send_body(self, data: bytes) -> None:
-        """Everything but the final dot. Raises Interrupted, or Refused when the server says no in the middle:
-        without the dot no server may take the mail."""
-        self._start_clock()
-        try:
-            self.sock.settimeout(self._remaining())
-            self.sock.sendall(stuff(data))
-            if self._buffer or self._readable():
-                self._interrupted_by(self._read_reply())
-        except (OSError, Interrupted) as error:
+    def _data(self, flight: Flight, reply: Reply) -> None:
+        if flight.refusal is None and reply.code == 354:
+            flight.started = Started(flight.accepted, flight.refused)
+            self._clock(None)
+            flight.wake()
+            return
+        refusal = flight.refusal or Refused(reply, "", "DATA")
+        if reply.code == 354 and flight.accepted:
+            # Somebody would get an empty mail, whatever is said now. Only the end of the connection says nothing.
+            self._settle(flight, refusal)
             self.close()
-            raise Interrupted(
-                f"{self.host}: {error or 'connection lost'}", getattr(error, "reply", None)
-            ) from error
+        elif reply.code == 354:
+            # RFC 2920 3.1: 354 although nobody was accepted; a lone dot leads out of it, and sends nothing.
+            self._dot(flight, self._lone_dot)
+            self._settle(flight, refusal)
+        elif reply.closing or not 400 <= reply.code < 600:
+            self._settle(flight, refusal)
+            self._end(f"the server said: {reply.words}", reply=reply)
+        else:
+            self._reset_first = True
+            self._settle(flight, refusal)
 
-    def _readable(self) -> bool:
-        """Whether the server said something, or left, before it was asked."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def _interrupted_by(self, reply: Reply) -> None:
-        self.close()
-        if 500 <= reply.code < 600:
-            raise Refused(reply, "", "DATA")
-        raise Interrupted(f"{self.host}: {reply.code or ''} {reply.text}", reply)
-
-    def send_dot(self) -> Reply:
-        """Writes the dot and waits for the verdict: 2xx, 4xx or 5xx. Raises NoAnswer for everything else."""
-        self._deadline = time.monotonic() + self.dot_timeout
-        self.in_transaction = False
-        try:
-            self.sock.settimeout(self._remaining())
-            self.sock.sendall(b".\r\n")
-            reply = self._read_reply()
-        except TimeoutError as error:
-            self.close()
-            raise NoAnswer(f"{self.host}: no answer after the data", timed_out=True) from error
-        except (OSError, Interrupted) as error:
-            self.close()
-            raise NoAnswer(f"{self.host}: {error or 'connection lost'}", timed_out=False) from error
-        if not reply.positive and reply.code < 400:
-            self.close()
-            raise NoAnswer(f"{self.host}: {reply.code or ''} {reply.text}", timed_out=False, reply=reply)
+    def _lone_dot(self, reply: Reply) -> None:
         if reply.closing:
-            self.close()
-        return reply
+            self._end(f"the server said: {reply.words}", reply=reply)
 
-    def quit(self) -> None:
-        if self.usable:
-            self._deadline = time.monotonic() + 2
-            with suppress(OSError, SmtpError):
-                self._ask("QUIT")
-        self.close()
+    def _verdict(self, flight: Flight, reply: Reply) -> None:
+        if not (reply.positive or 400 <= reply.code < 600):
+            self._settle(flight, NoAnswer(f"{self.host}: {reply.words}", timed_out=False, reply=reply))
+            self._end(f"the server said: {reply.words}", reply=reply)
+            return
+        self._settle(flight, reply)
+        if reply.closing:
+            self._end(f"the server said: {reply.words}", reply=reply)
 
-    def close(self) -> None:
-        """Without a word. In the middle of DATA this is the only way not to send."""
-        self.usable = False
-        with suppress(OSError):
-            self.sock.close()
+    def _settle(self, flight: Flight, outcome: Reply | SmtpError) -> None:
+        self._flights.popleft()
+        flight.outcome = outcome
+        flight.wake()
+        if self._flights:
+            self._its_turn(self._flights[0])
+        else:
+            self._clock(None)
 
-    # ---- lines
+    # ---- when the conversation breaks
 
-    def _start_clock(self) -> None:
-        self._deadline = time.monotonic() + self.timeout
+    def _unasked(self, reply: Reply) -> None:
+        """Before its time: in the middle of a body a no means that the mail is not taken; anything else is nonsense."""
+        if self._flights:
+            flight = self._flights[0]
+            no = 400 <= reply.code < 600
+            if flight.dot_at is not None and self.wire.sent > flight.dot_at:
+                if no:
+                    self._settle(flight, reply)
+            elif flight.started is not None and reply.code >= 500:
+                self._settle(flight, Refused(reply, "", "DATA"))
+        self._end(f"not asked, the server said: {reply.words}", reply=reply)
 
-    def _remaining(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        return left
+    def _settle_all(self, text: str, *, timed_out: bool, reply: Reply | None) -> None:
+        flights, self._flights = self._flights, deque()
+        for flight in flights:
+            if flight.dot_at is not None and self.wire.sent > flight.dot_at:
+                flight.outcome = NoAnswer(text, timed_out=timed_out, reply=reply)
+            else:
+                flight.outcome = Interrupted(text, reply)
+            flight.wake()
 
-    def _ask(self, command: str) -> Reply:
-        if self._buffer:
-            # An answer to nothing: from here on nobody could tell which answer belongs to which command.
-            self._buffer = b""
-            self.close()
-            raise Interrupted("the server answered before it was asked")
-        self.sock.settimeout(self._remaining())
-        self.sock.sendall(command.encode("utf-8") + b"\r\n")
-        return self._read_reply()
-
-    def _read_reply(self) -> Reply:
-        lines: list[bytes] = []
-        while len(lines) < LINES_MAX:
-            line = self._read_line()
-            lines.append(line)
-            if line[3:4] != b"-" or not line[:3].isdigit():
-                return parse_reply(lines)
-        return Reply(0, clean_text(b"\n".join(lines)))
-
-    def _read_line(self) -> bytes:
-        while b"\n" not in self._buffer:
-            if len(self._buffer) > LINE_MAX:
-                line, self._buffer = self._buffer, b""
-                self.usable = False
-                return line
-            self.sock.settimeout(self._remaining())
-            received = self.sock.recv(4096)
-            if not received:
-                raise Interrupted("the server closed the connection")
-            self._buffer += received
-        line, _newline, self._buffer = self._buffer.partition(b"\n")
-        return line.rstrip(b"\r")
+    def _flushed(self) -> None:
+        """The time of the verdict begins when the dot has left."""
+        if self._flights:
+            flight = self._flights[0]
+            if flight.dot_at is not None and not flight.dot_left and self.wire.sent >= flight.dot_end:
+                flight.dot_left = True
+                self._clock(self.dot_timeout)
 
 
-def stuff(data: bytes) -> bytes:
-    """The data as it goes over the wire, ending with CRLF, without the final dot.
-
-    Every CR, LF and CRLF becomes CRLF before dots are doubled: a lone CR or LF that another server reads as a line
-    end is how a second mail is smuggled in (CVE-2023-51764 and its kin).
-    """
-    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return b"".join((b"." + line if line.startswith(b".") else line) + b"\r\n" for line in lines)
+def _check_addresses(envelope: Envelope) -> None:
+    for address in (envelope.sender, *envelope.recipients):
+        if _DANGEROUS.search(address):
+            raise ValueError(f"no envelope address: {address!r}")
+    if not envelope.recipients:
+        raise ValueError("a mail without recipients")

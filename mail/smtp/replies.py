@@ -50,6 +50,8 @@ def clean_text(text: str | bytes, limit: int = REPLY_TEXT_MAX) -> str:
     """Printable text of bounded length; control, bidi-override and unassigned characters become spaces."""
     if isinstance(text, bytes):
         text = text[: limit * 4].decode("utf-8", "replace")
+    if text.isascii() and text.isprintable() and "  " not in text:  # nearly every reply
+        return text[:limit].strip()
     shown = (
         c if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} else " "
         for c in text[: limit * 4].replace("\r\n", "\n").replace("\r", "\n")

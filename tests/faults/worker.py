@@ -22,7 +22,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mail.delivery import claim, engine, record, sweep
-from mail.smtp import client
+from mail.smtp import blocking as client
 
 claim.LEASE_MARGIN = engine.LEASE_MARGIN = 0.2
 
