@@ -163,7 +163,9 @@ class Session(Conversation):
                 raise
             if isinstance(error, TimeoutError):
                 shaking = session is not None and session._in_handshake
-                text = "no answer in time in the TLS handshake" if shaking else str(error) or "no answer in time"
+                text = (
+                    "no answer in time in the TLS handshake" if shaking else str(error) or "no answer in time"
+                )
                 raise NoSession(f"{where}: {text}", tls_failed=shaking) from error
             if isinstance(error, OSError | SmtpError):
                 raise NoSession(f"{where}: {error}", getattr(error, "reply", None)) from error

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.utils import translation
 
-from mail.smtp.client import Connection, Interrupted, NoAnswer, Refused, RelayTrouble, stuff
+from mail.smtp.blocking import Connection, Interrupted, NoAnswer, Refused, RelayTrouble, stuff
 from mail.smtp.replies import (
     Reply,
     clean_text,
