@@ -7,6 +7,8 @@ class MailConfig(AppConfig):
 
     def ready(self) -> None:
         from mail import audit_labels, finder, home_cards
+        from mail.alerts import register_alert_settings
+        from mail.delivery.brake import register_brake_settings
         from mail.delivery.retries import register_retry_settings
         from mail.lead_panel import register_why_panel
         from mail.registered_settings import duplicates_reminder, register_mail_settings
@@ -19,6 +21,8 @@ class MailConfig(AppConfig):
         finder.register()
         register_mail_settings()
         register_retry_settings()
+        register_brake_settings()
+        register_alert_settings()
         register_bench("resolve", "mail.bench_resolve")
         register_mail_items()
         register_tab(Tab("mail", _("Mail"), 30))

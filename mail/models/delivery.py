@@ -143,9 +143,9 @@ class Delivery(models.Model):
             models.Index(fields=["job", "state", "reason"], name="delivery_counts"),
             models.Index(fields=["lead", "-id"], name="delivery_lead"),
             models.Index(fields=["template", "lead"], name="delivery_template"),  # EXC-2: already sent
-            # test and single mails are few beside the wizard's
+            # test mails, single mails and alerts are few beside the wizard's
             models.Index(
-                fields=["-id"], condition=Q(kind__in=["test", "single"]), name="delivery_other_kinds"
+                fields=["-id"], condition=Q(kind__in=["test", "single", "alert"]), name="delivery_other_kinds"
             ),
             # the history by period: rows come in the order of time, so a block range index of a few pages is enough
             BrinIndex(fields=["decided_at"], name="delivery_decided"),
