@@ -1,0 +1,53 @@
+"""Small tables the engine reads for every mail (speed rules, source IPs): remembered for some seconds."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Generic, TypeVar
+
+from django.db import InterfaceError, OperationalError, connections
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """`get()` in a thread of the database; `await current()` in an asyncio loop, which never waits for a database
+    that is away: then the last value holds, at first `otherwise`."""
+
+    def __init__(self, load: Callable[[], T], *, seconds: float, otherwise: T) -> None:
+        self._load, self._seconds = load, seconds
+        self._value, self._until = otherwise, 0.0
+        self._lock = threading.Lock()
+        self._loading: asyncio.Task[T] | None = None
+
+    def get(self) -> T:
+        if self._until <= monotonic():
+            with self._lock:
+                if self._until <= monotonic():
+                    self._value, self._until = self._load(), monotonic() + self._seconds
+        return self._value
+
+    async def current(self) -> T:
+        if self._until <= monotonic():
+            if self._loading is None or self._loading.done():
+                self._loading = asyncio.ensure_future(asyncio.to_thread(self._get_in_thread))
+            return await asyncio.shield(self._loading)
+        return self._value
+
+    def forget(self) -> None:
+        """After a change of one's own process."""
+        self._until = 0.0
+
+    def _get_in_thread(self) -> T:
+        try:
+            return self.get()
+        except (OperationalError, InterfaceError):
+            logger.warning("the database is away; what was read before still holds", exc_info=True)
+            self._until = monotonic() + 1.0
+            return self._value
+        finally:
+            connections.close_all()  # of this thread: the pool's threads would hold theirs open for ever
