@@ -199,7 +199,7 @@ class Session(Conversation):
         reply = await self._ask("STARTTLS")
         if not reply.positive:
             raise NoSession(f"{self.host}: STARTTLS: {reply.words}", reply, tls_failed=True)
-        if self._buffer or self._lines:
+        if self._buffer or self._lines or self.last_words:
             # CVE-2011-0411: what came in clear before the handshake must not count as encrypted.
             raise NoSession(f"{self.host}: the server sent text between STARTTLS and the handshake")
         self._in_handshake = True

@@ -26,6 +26,7 @@ class Conversation:
         self.timeout = timeout
         self.dot_timeout = dot_timeout
         self.usable = True
+        self.last_words: Reply | None = None  # what the server said that ended it
         self.wire = Wire(sock, received=self._received, ended=self._end, flushed=self._flushed)
         self._loop = self.wire.loop
         self._buffer = b""
@@ -138,6 +139,7 @@ class Conversation:
         if not self.usable:
             return
         self.usable = False
+        self.last_words = reply
         self.wire.close()
         self._expected.clear()
         if self._timer is not None:
