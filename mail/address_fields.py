@@ -13,6 +13,8 @@ LIST_MAX = 1000  # characters as typed, before merging
 SINGLE_MAX = 320
 
 _MERGE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f]")
+_BREAKING = re.compile(r"[\x00-\x20<>\x7f]")  # what would end an address in the envelope
 _SEPARATORS = ";；，、"
 
 
@@ -66,12 +68,10 @@ def check_address_field(text: str, *, several: bool, names: Iterable[str]) -> No
 
 def envelope_form(address: str) -> str:
     """The address for the envelope and the headers. ValueError for what is none, or is more than one."""
-    if any(ord(character) < 0x20 for character in address):
+    if _CONTROL.search(address):
         raise ValueError(_("It contains an invisible character; type it again."))
     ascii_form = smtp_address(address)
-    if not ascii_form.isascii() or any(
-        ord(character) <= 0x20 or character in "<>\x7f" for character in ascii_form
-    ):
+    if not ascii_form.isascii() or _BREAKING.search(ascii_form):
         raise ValueError(_check_format())
     return ascii_form
 

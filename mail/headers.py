@@ -3,6 +3,7 @@
 """
 
 import base64
+import binascii
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -14,6 +15,10 @@ WORD = 75  # RFC 2047 2: an encoded word
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\- ]*")
+# What may belong to the character before or after it; a text without any can be cut between all its characters.
+_JOINING = re.compile(
+    "[\u0300-\u036f\u200d\u3099\u309a\ufe00-\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]"
+)
 # A character with what belongs to it: marks, variation selectors, joined emoji. Kept in one word while they fit.
 _CLUSTER = re.compile(
     "(?:[\U0001f1e6-\U0001f1ff]{2}|.)(?:[\u0300-\u036f\u3099\u309a\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]|\u200d.)*",
@@ -23,7 +28,8 @@ _CLUSTER = re.compile(
 
 def one_line(text: str) -> str:
     """Line ends and every other control character folded into one space: called after merging, on every value."""
-    return _UNSAFE.sub(" ", compose_kana(text)).strip()
+    text = compose_kana(text)
+    return (text if text.isprintable() else _UNSAFE.sub(" ", text)).strip()
 
 
 def fits_plain(text: str) -> bool:
@@ -86,6 +92,8 @@ def encoded_words(text: str, charset: str, *, first: int = WORD) -> list[bytes]:
     An ISO-2022-JP word begins and ends in ASCII. A text that does not fit into ISO-2022-JP is encoded as UTF-8.
     """
     japanese = charset == "iso-2022-jp" and as_iso_2022_jp(text) is not None
+    if not japanese and not _JOINING.search(text):
+        return _utf8_words(text.encode(), first)
     label = "ISO-2022-JP" if japanese else "UTF-8"
     words: list[bytes] = []
     current = ""
@@ -97,6 +105,23 @@ def encoded_words(text: str, charset: str, *, first: int = WORD) -> list[bytes]:
         current += cluster
     if current or not words:
         words.append(_word(current, label, japanese))
+    return words
+
+
+def _utf8_words(raw: bytes, first: int) -> list[bytes]:
+    """The same for UTF-8 that may be cut between any two characters: as much as fits, word by word."""
+    words: list[bytes] = []
+    start, width = 0, min(first, WORD)
+    while start < len(raw) or not words:
+        end = start + max(width - len("=?UTF-8?B??="), 0) // 4 * 3
+        while start < end < len(raw) and raw[end] & 0xC0 == 0x80:
+            end -= 1
+        if end <= start:  # no room for one character: it goes in all the same
+            end = start + 1
+            while end < len(raw) and raw[end] & 0xC0 == 0x80:
+                end += 1
+        words.append(b"=?UTF-8?B?" + binascii.b2a_base64(raw[start:end], newline=False) + b"?=")
+        start, width = end, WORD
     return words
 
 
@@ -182,3 +207,19 @@ def field_names(block: bytes) -> list[str]:
             raise ValueError(f"not a header line: {line[:80]!r}")
         names.append(name.decode("ascii"))
     return names
+
+
+def reads_back(block: bytes, starts: list[bytes]) -> bool:
+    """Whether a receiver reads exactly these fields (`starts`: b"Subject:", …) in the block: what `field_names` finds
+    out line by line, in a fraction of the time."""
+    lines = block[:-2].split(b"\r\n")
+    return (
+        block.endswith(b"\r\n")
+        and not block.startswith((b" ", b"\t"))
+        and block.isascii()
+        and b"\0" not in block
+        and block.count(b"\r") == block.count(b"\n") == len(lines)
+        and max(map(len, lines)) <= 998
+        and all(map(bytes.strip, lines))
+        and [line[: line.find(b":") + 1] for line in lines if line[:1] not in b" \t"] == starts
+    )

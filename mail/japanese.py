@@ -40,7 +40,9 @@ def without_controls(text: str) -> str:
 
 def as_iso_2022_jp(text: str) -> bytes | None:
     """The text in ISO-2022-JP, every line ending in ASCII; None when a character does not fit."""
-    text = compose_kana(text).translate(_RESPELL)
+    text = compose_kana(text)
+    if any(map(text.__contains__, SPELLINGS)):
+        text = text.translate(_RESPELL)  # slow, and seldom needed
     if "\x1b" in text or "\x0e" in text or "\x0f" in text:
         return None
     try:

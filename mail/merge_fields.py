@@ -70,13 +70,14 @@ def values_for(
     by_name = {name: field for field in merge_fields() for name in field.names}
     wanted = by_name.keys() if names is None else [name for name in names if name in by_name]
     columns: dict[str, Mapping[int, str]] = {}
-    merged: dict[int, dict[str, str]] = {lead.pk: {} for lead in leads}
+    merged: dict[int, dict[str, str]] = {lead.id: {} for lead in leads}
     for name in wanted:
         field = by_name[name]
         if field.name not in columns:
             columns[field.name] = field.values(leads, now)
-        for lead in leads:
-            merged[lead.pk][name] = columns[field.name].get(lead.pk, "")
+        column = columns[field.name]
+        for lead_id, of_lead in merged.items():
+            of_lead[name] = column.get(lead_id, "")
     return merged
 
 
@@ -122,7 +123,7 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
 
 
 def _of_lead(read: Callable[[Lead], str]) -> Values:
-    return lambda leads, now: {lead.pk: read(lead) for lead in leads}
+    return lambda leads, now: {lead.id: read(lead) for lead in leads}  # .id: .pk costs several times as much
 
 
 def _date_text(day: date, language: str) -> str:
@@ -130,11 +131,12 @@ def _date_text(day: date, language: str) -> str:
 
 
 def _registered_on(leads: Sequence[Lead], now: datetime) -> dict[int, str]:
-    return {lead.pk: _date_text(timezone.localtime(lead.created_at).date(), lead.language) for lead in leads}
+    return {lead.id: _date_text(timezone.localtime(lead.created_at).date(), lead.language) for lead in leads}
 
 
 def _today(leads: Sequence[Lead], now: datetime) -> dict[int, str]:
-    return {lead.pk: _date_text(timezone.localtime(now).date(), lead.language) for lead in leads}
+    day = timezone.localtime(now).date()
+    return {lead.id: _date_text(day, lead.language) for lead in leads}
 
 
 def _column_field(column: LeadColumn, taken: set[str]) -> MergeField:
@@ -199,10 +201,10 @@ def _register_own() -> None:
             OPT_OUT,
             gettext_lazy("Opt-out URL of this lead"),
             other,
-            lambda lead: opt_out_url(lead.pk),
+            lambda lead: opt_out_url(lead.id),
             ("unsubscribe_url",),
         ),
-        ("リードID", gettext_lazy("Lead ID"), other, lambda lead: str(lead.pk), ("lead_id",)),
+        ("リードID", gettext_lazy("Lead ID"), other, lambda lead: str(lead.id), ("lead_id",)),
     ):
         register_merge_field(MergeField(name, label, group, _of_lead(read), aliases))
     register_merge_field(

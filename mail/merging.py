@@ -164,6 +164,10 @@ class Merger:
                 self._fixed[part] = source
         self.names = frozenset(names)
 
+    def is_fixed(self, part: str) -> bool:
+        """Whether the part merges nothing, so that it is the same for everybody."""
+        return part in self._fixed
+
     def render(self, part: str, values: Mapping[str, str]) -> str:
         """The merged text. TemplateError when it grows past MAX_OUTPUT."""
         if part in self._fixed:

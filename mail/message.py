@@ -9,10 +9,8 @@ Line ends are CRLF throughout and nothing else (SMTP smuggling); dot-stuffing is
 """
 
 import base64
-import binascii
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,10 +22,11 @@ from django.utils.translation import gettext as _
 
 from mail import links
 from mail.address_fields import envelope_form, split_addresses
-from mail.headers import field_names, file_name_parameters, mailboxes_field, one_line, raw_field, text_field
-from mail.japanese import as_iso_2022_jp, compose_kana, without_controls
+from mail.headers import mailboxes_field, one_line, raw_field, reads_back, text_field
+from mail.japanese import as_iso_2022_jp
 from mail.merge_fields import ADDRESS, OPT_OUT
-from mail.merging import Merger, TemplateError, normalise_newlines
+from mail.merging import Merger, TemplateError
+from mail.mime_parts import EMPTY_BODY, Body, Entity, attachment_part, clean_body, multipart, text_part
 from mail.models.template import Charset, MailForm, MailTemplate, Purpose, TemplateSnapshot
 
 TEST_PREFIX = "【テスト】"  # in the subject of test mails
@@ -40,7 +39,6 @@ _SEVERAL = ("to", "cc", "bcc", "reply_to")
 _SINGLE = ("from_address", "errors_to")
 _ADDRESS_NAMES = (ADDRESS, "email")
 _OPT_OUT_NAMES = (OPT_OUT, "unsubscribe_url")
-_MIME_TYPE = re.compile(r"(?!multipart/|message/)[a-z0-9][a-z0-9.+-]{0,60}/[a-z0-9][a-z0-9.+-]{0,60}")
 
 
 class MergeProblem(ValueError):
@@ -132,7 +130,18 @@ class Skeleton:
             sources.update(zip(self._items[field], items, strict=True))
         self._merger = Merger(sources, html_parts=frozenset({"html_body"}))
         self.names = self._merger.names
-        self._attachments = [_attachment(part) for part in content["attachments"]]
+        self._attachments = [attachment_part(part) for part in content["attachments"]]
+        # What is the same in every mail is made once; the caches only ever gain entries, so threads may share them.
+        self._settled = {
+            field for field, parts in self._items.items() if all(map(self._merger.is_fixed, parts))
+        }
+        if not self._merger.is_fixed("from_name"):
+            self._settled.discard("from_address")
+        self._addresses_once: dict[str, list[str]] = {}
+        self._fields_once: dict[tuple[str, str], bytes] = {}
+        self._bodies_once: dict[str, Body] = {}
+        self._parts_once: dict[tuple[str, str], Entity] = {}
+        self._date_once: tuple[datetime, object, bytes] | None = None
 
     def build(
         self,
@@ -145,50 +154,58 @@ class Skeleton:
     ) -> BuiltMail:
         """The mail of one lead. `address` overrides the lead's address in `values` (a test mail needs it: where it
         goes). Raises MergeProblem when an address field or the sender came out unusable."""
-        values = dict(values)
-        if address is not None and not self.test:
-            values.update(dict.fromkeys(_ADDRESS_NAMES, address))
         if self.test:
-            values.update(dict.fromkeys(_OPT_OUT_NAMES, links.opt_out_url(links.NOBODY)))
+            values = {**values, **dict.fromkeys(_OPT_OUT_NAMES, links.opt_out_url(links.NOBODY))}
+        elif address is not None:
+            values = {**values, **dict.fromkeys(_ADDRESS_NAMES, address)}
         addresses = self._addresses(values, address or "")
         subject = one_line(self._render("subject", values))
         from_name = one_line(self._render("from_name", values))
-        text = _body(self._render("text_body", values)) if self._text else ""
-        html = _body(self._render("html_body", values)) if self._html else ""
+        text = self._body("text_body", values) if self._text else EMPTY_BODY
+        html = self._body("html_body", values) if self._html else EMPTY_BODY
         charset = self.charset
         if (
             charset == Charset.ISO_2022_JP
-            and as_iso_2022_jp("\n".join((subject, from_name, text, html))) is None
+            and as_iso_2022_jp("\n".join((subject, from_name, text.text, html.text))) is None
         ):
             charset = Charset.UTF_8
-        boundary = links.message_id(delivery_id)[3:].partition("@")[0]
-        entity, body = self._entity(text, html, charset, boundary)
+        message_id = links.message_id(delivery_id)
+        entity, body = self._entity(text, html, charset, message_id[3:].partition("@")[0])
         block = [
-            raw_field("Date", format_datetime(timezone.localtime(sent_at))),
-            mailboxes_field("From", [(from_name, addresses["from_address"][0])], charset),
+            self._date(sent_at),
+            self._mailboxes("From", "from_address", [(from_name, addresses["from_address"][0])], charset),
         ]
+        names = ["Date", "From"]
         for name, field in (("Reply-To", "reply_to"), ("To", "to"), ("Cc", "cc")):
             if addresses[field]:
-                block.append(mailboxes_field(name, [("", item) for item in addresses[field]], charset))
-        block.append(text_field("Subject", subject, charset))
-        block.append(raw_field("Message-ID", links.message_id(delivery_id)))
+                block.append(self._mailboxes(name, field, [("", item) for item in addresses[field]], charset))
+                names.append(name)
+        block += [text_field("Subject", subject, charset), raw_field("Message-ID", message_id)]
+        names += ["Subject", "Message-ID"]
         if self.advertising:  # RATE-6, RFC 8058
             lead = links.NOBODY if self.test or lead_id is None else lead_id
-            block.append(raw_field("List-Unsubscribe", f"<{links.one_click_url(lead, delivery_id)}>"))
-            block.append(raw_field("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
-        block.append(raw_field("MIME-Version", "1.0"))
-        header = b"".join(block) + entity
+            block += [
+                raw_field("List-Unsubscribe", f"<{links.one_click_url(lead, delivery_id)}>"),
+                b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+            ]
+            names += ["List-Unsubscribe", "List-Unsubscribe-Post"]
+        names += ["MIME-Version", "Content-Type"]
+        if self.form != MailForm.MULTIPART and not self._attachments:
+            names.append("Content-Transfer-Encoding")
+        header = b"".join([*block, b"MIME-Version: 1.0\r\n", entity])
+        if not reads_back(header, [name.encode("ascii") + b":" for name in names]):
+            raise ValueError("the header block does not read back as it was meant")
         return BuiltMail(
             sender=links.envelope_sender(delivery_id),
             recipients=_recipients(addresses),
-            data=header + b"\r\n" + body,
+            data=b"".join((header, b"\r\n", body)),
             subject=subject,
             charset=str(charset),
             from_header=addresses["from_address"][0],
             errors_to=next(iter(addresses["errors_to"]), ""),
-            headers=self._checked_names(header, addresses),
-            text=text,
-            html=html,
+            headers=names,
+            text=text.text,
+            html=html.text,
         )
 
     def _render(self, part: str, values: Mapping[str, str]) -> str:
@@ -197,56 +214,83 @@ class Skeleton:
         except TemplateError as error:
             raise MergeProblem(part.partition(".")[0], "", str(error)) from error
 
+    def _body(self, part: str, values: Mapping[str, str]) -> Body:
+        body = self._bodies_once.get(part)
+        if body is None:
+            body = clean_body(self._render(part, values))
+            if self._merger.is_fixed(part):
+                self._bodies_once[part] = body
+        return body
+
+    def _date(self, sent_at: datetime) -> bytes:
+        """The mails of a batch have one time: it is written once."""
+        zone = timezone.get_current_timezone()
+        once = self._date_once
+        if once is None or once[0] != sent_at or once[1] is not zone:
+            field = raw_field("Date", format_datetime(timezone.localtime(sent_at)))
+            once = self._date_once = (sent_at, zone, field)
+        return once[2]
+
+    def _mailboxes(self, name: str, field: str, mailboxes: list[tuple[str, str]], charset: str) -> bytes:
+        made = self._fields_once.get((name, charset))
+        if made is None:
+            made = mailboxes_field(name, mailboxes, charset)
+            if field in self._settled and not (self.test and field == "to"):
+                self._fields_once[name, charset] = made
+        return made
+
     def _addresses(self, values: Mapping[str, str], test_address: str) -> dict[str, list[str]]:
         """{field: addresses in envelope form}. Merge fields that came out empty are dropped (ADDR-3)."""
         found: dict[str, list[str]] = {}
         for field, parts in self._items.items():
-            found[field] = []
-            rendered = [self._render(part, values) for part in parts]
-            if self.test and field == "to":
-                rendered = [test_address]
-            for value in rendered:
-                if not value.strip():
-                    continue
-                try:
-                    item = envelope_form(value)
-                except ValueError as error:
-                    raise MergeProblem(field, value[:320], str(error)) from error
-                if item not in found[field]:
-                    found[field].append(item)
+            once = self._addresses_once.get(field)
+            if once is not None:
+                found[field] = once
+                continue
+            test = self.test and field == "to"
+            rendered = [test_address] if test else [self._render(part, values) for part in parts]
+            found[field] = _usable(field, rendered)
+            if field in self._settled and not test:
+                self._addresses_once[field] = found[field]
         for field in ("from_address", "to"):
             if not found[field]:
                 raise MergeProblem(field, "", _("There is no address."))
         return found
 
-    def _entity(self, text: str, html: str, charset: str, boundary: str) -> tuple[bytes, bytes]:
-        """(header fields of the content, body), both with CRLF at their ends."""
+    def _entity(self, text: Body, html: Body, charset: str, boundary: str) -> Entity:
         if self.form == MailForm.MULTIPART:
-            parts = [_leaf("plain", text, charset), _leaf("html", html, charset)]
-            entity = _multipart("alternative", f"=_a.{boundary}", parts)
+            parts = [self._part("plain", text, charset), self._part("html", html, charset)]
+            entity = multipart("alternative", f"=_a.{boundary}", parts)
         elif self.form == MailForm.HTML:
-            entity = _leaf("html", html, charset)
+            entity = self._part("html", html, charset)
         else:
-            entity = _leaf("plain", text, charset)
+            entity = self._part("plain", text, charset)
         if self._attachments:
-            entity = _multipart("mixed", f"=_m.{boundary}", [entity, *self._attachments])
+            entity = multipart("mixed", f"=_m.{boundary}", [entity, *self._attachments])
         return entity
 
-    def _checked_names(self, header: bytes, addresses: Mapping[str, list[str]]) -> list[str]:
-        """The header's field names, read back from the bytes; ValueError unless they are exactly the intended ones."""
-        names = ["Date", "From"]
-        names += [
-            name for name, field in (("Reply-To", "reply_to"), ("To", "to"), ("Cc", "cc")) if addresses[field]
-        ]
-        names += ["Subject", "Message-ID"]
-        if self.advertising:
-            names += ["List-Unsubscribe", "List-Unsubscribe-Post"]
-        names += ["MIME-Version", "Content-Type"]
-        if self.form != MailForm.MULTIPART and not self._attachments:
-            names.append("Content-Transfer-Encoding")
-        if field_names(header) != names:
-            raise ValueError("the header block does not read back as it was meant")
-        return names
+    def _part(self, subtype: str, body: Body, charset: str) -> Entity:
+        made = self._parts_once.get((subtype, charset))
+        if made is None:
+            made = text_part(subtype, body, charset)
+            if self._merger.is_fixed("html_body" if subtype == "html" else "text_body"):
+                self._parts_once[subtype, charset] = made
+        return made
+
+
+def _usable(field: str, rendered: list[str]) -> list[str]:
+    """The addresses of one field in envelope form, each once. MergeProblem for what is none."""
+    items: list[str] = []
+    for value in rendered:
+        if not value.strip():
+            continue
+        try:
+            item = envelope_form(value)
+        except ValueError as error:
+            raise MergeProblem(field, value[:320], str(error)) from error
+        if item not in items:
+            items.append(item)
+    return items
 
 
 def _recipients(addresses: Mapping[str, list[str]]) -> list[tuple[str, str]]:
@@ -255,65 +299,3 @@ def _recipients(addresses: Mapping[str, list[str]]) -> list[tuple[str, str]]:
         for address in addresses[kind]:
             once.setdefault(address, kind)
     return [(kind, address) for address, kind in once.items()]
-
-
-def _body(text: str) -> str:
-    """A merged body with LF only, without control characters, ending with a line end."""
-    text = without_controls(normalise_newlines(compose_kana(text)))
-    text = re.sub("[\ud800-\udfff]", "\ufffd", text)  # lone surrogates are no characters
-    return text if text.endswith("\n") else text + "\n"
-
-
-def _leaf(subtype: str, text: str, charset: str) -> tuple[bytes, bytes]:
-    encoded = as_iso_2022_jp(text) if charset == Charset.ISO_2022_JP else None
-    label = "ISO-2022-JP"
-    if encoded is None:
-        encoded, label = text.encode(), "UTF-8"
-    if encoded.isascii() and max(map(len, encoded.split(b"\n"))) <= 998:
-        # ISO-2022-JP's own form; its longest lines go the other way rather than being broken inside a sentence.
-        way, body = "7bit", encoded
-    elif encoded.isascii() and b"\x1b" not in encoded:
-        way, body = "quoted-printable", _quoted_printable(encoded)
-    else:
-        way, body = _shorter(encoded)
-    header = raw_field("Content-Type", f"text/{subtype}; charset={label}") + raw_field(
-        "Content-Transfer-Encoding", way
-    )
-    return header, body.replace(b"\n", b"\r\n")
-
-
-def _shorter(encoded: bytes) -> tuple[str, bytes]:
-    """Quoted-printable for mostly ASCII text (readable as it is), base64 for Japanese."""
-    others = len(encoded) - len(encoded.decode("ascii", "ignore"))
-    if others * 6 < len(encoded) and b"\x1b" not in encoded:
-        return "quoted-printable", _quoted_printable(encoded)
-    return "base64", _base64_lines(encoded.replace(b"\n", b"\r\n"))
-
-
-def _base64_lines(raw: bytes) -> bytes:
-    """RFC 2045 6.8, in lines of 76 characters ending with LF. Several times as fast as base64.encodebytes."""
-    encoded = binascii.b2a_base64(raw, newline=False)
-    return b"".join([encoded[start : start + 76] + b"\n" for start in range(0, len(encoded), 76)])
-
-
-def _quoted_printable(encoded: bytes) -> bytes:
-    return binascii.b2a_qp(encoded, istext=True).replace(b"\r\n", b"\n")
-
-
-def _multipart(subtype: str, boundary: str, parts: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
-    mark = b"--" + boundary.encode("ascii")
-    body = b"".join(mark + b"\r\n" + header + b"\r\n" + content + b"\r\n" for header, content in parts)
-    return raw_field(
-        "Content-Type", f"multipart/{subtype};", f'boundary="{boundary}"'
-    ), body + mark + b"--\r\n"
-
-
-def _attachment(part: Mapping[str, str]) -> tuple[bytes, bytes]:
-    typed, disposed = file_name_parameters(part["name"])
-    kind = part["type"] if _MIME_TYPE.fullmatch(part["type"]) else "application/octet-stream"
-    header = (
-        raw_field("Content-Type", f"{kind};", *typed)
-        + raw_field("Content-Disposition", "attachment;", *disposed)
-        + raw_field("Content-Transfer-Encoding", "base64")
-    )
-    return header, _base64_lines(base64.b64decode(part["content"])).replace(b"\n", b"\r\n")

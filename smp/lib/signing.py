@@ -6,19 +6,37 @@
 import base64
 import hashlib
 import hmac
+from functools import lru_cache
 
 from django.conf import settings
 
 MAC_BYTES = 10
 
 
-def _mac(purpose: str, value: int) -> bytes:
-    key = hashlib.sha256(b"smp-token:" + settings.SECRET_KEY.encode()).digest()
-    return hmac.new(key, f"{purpose}:{value}".encode(), hashlib.sha256).digest()[:MAC_BYTES]
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+
+
+@lru_cache(maxsize=4)
+def _key(secret: str) -> bytes:
+    return hashlib.sha256(b"smp-token:" + secret.encode()).digest()
+
+
+def _mac(purpose: str, value: int) -> str:
+    """80 bits as 16 digits. hmac.digest is OpenSSL in one call, and a mail needs four of these."""
+    mac = hmac.digest(_key(settings.SECRET_KEY), f"{purpose}:{value}".encode(), "sha256")[:MAC_BYTES]
+    n = int.from_bytes(mac, "big")
+    return (
+        f"{_PAIRS[n >> 70]}{_PAIRS[n >> 60 & 1023]}{_PAIRS[n >> 50 & 1023]}{_PAIRS[n >> 40 & 1023]}"
+        f"{_PAIRS[n >> 30 & 1023]}{_PAIRS[n >> 20 & 1023]}{_PAIRS[n >> 10 & 1023]}{_PAIRS[n & 1023]}"
+    )
 
 
 def _base32(raw: bytes) -> str:
-    return base64.b32hexencode(raw).decode().rstrip("=").lower()
+    """base64.b32hexencode in lower case without padding, several times as fast."""
+    bits = len(raw) * 8
+    number = int.from_bytes(raw, "big") << -bits % 5
+    return "".join([_DIGITS[number >> shift & 31] for shift in range((bits - 1) // 5 * 5, -1, -5)])
 
 
 def sign_id(purpose: str, value: int) -> str:
@@ -26,7 +44,7 @@ def sign_id(purpose: str, value: int) -> str:
     if value < 0:
         raise ValueError("only ids can be signed")
     digits = _base32(value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big"))
-    return f"{digits}.{_base32(_mac(purpose, value))}"
+    return f"{digits}.{_mac(purpose, value)}"
 
 
 def read_id(purpose: str, token: str) -> int | None:

@@ -4,13 +4,13 @@ import base64
 import email
 import email.policy
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mail.headers import encoded_words, field_names, mailboxes_field, one_line, text_field
+from mail.headers import encoded_words, field_names, mailboxes_field, one_line, reads_back, text_field
 from mail.japanese import as_iso_2022_jp, unencodable
 from mail.links import read_one_click
 from mail.merge_fields import values_for
@@ -202,6 +202,47 @@ def test_encoded_words_hold_whole_characters(text, charset):
     if label == "ISO-2022-JP":
         wanted = as_iso_2022_jp(wanted).decode("iso2022_jp")
     assert decoded == wanted
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"From: a", b"To:b", b"\r\n", b"\r", b"\n", b" ", b"\t", b":", b"x", b"\0", b"\xff", b"a" * 999]
+        ),
+        max_size=8,
+    ).map(b"".join)
+)
+def test_the_quick_look_at_a_header_sees_what_the_slow_one_sees(block):
+    """CHR-2: `reads_back` is the last check before a mail leaves."""
+    try:
+        names = field_names(block)
+    except ValueError:
+        names = None
+    for starts in ([b"From:"], [b"From:", b"To:"], [name.encode() + b":" for name in names or ["x"]]):
+        meant = names is not None and [name.encode() + b":" for name in names] == starts
+        assert reads_back(block, starts) == meant
+
+
+def test_what_settles_once_does_not_leak_into_other_mails():
+    """A fixed sender, copy and body are made once; what merges something is made for every mail."""
+    content = CONTENT | {"form": "multipart", "cc": "a@b.example.jp", "html_body": "<p>同じ</p>"}
+    used = Skeleton(content)
+
+    def made(skeleton, name, address, at):
+        values = VALUES | {"氏名": name, "メールアドレス": address}
+        return skeleton.build(values, delivery_id=7, lead_id=3, sent_at=at)
+
+    later = NOW + timedelta(days=1)
+    cases = [
+        ("高橋", "a@b.example.jp", NOW),
+        ("佐藤", "c@d.example.jp", NOW),
+        ("佐藤", "c@d.example.jp", later),
+    ]
+    mails = [made(used, *case) for case in cases]
+    assert mails == [made(Skeleton(content), *case) for case in cases]
+    assert mails[0].recipients == [("to", "a@b.example.jp")]
+    assert [parts(parsed(mail))["text/plain"] for mail in mails] == ["高橋 様\n", "佐藤 様\n", "佐藤 様\n"]
 
 
 @settings(max_examples=100, deadline=None)
