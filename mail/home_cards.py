@@ -7,6 +7,7 @@ from django.db.models import Count
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from mail.brake_queries import braked_jobs
 from mail.models import Delivery, SendJob
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState
@@ -71,7 +72,8 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
 
 
 def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
-    """Halted jobs, and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). Two queries."""
+    """Halted and braked jobs (RATE-2), and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). Three
+    queries."""
     halted = list(
         SendJob.objects.filter(state=JobState.HALTED).select_related("template").order_by("-pk")[:SHOWN]
     )
@@ -80,10 +82,15 @@ def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None
         .select_related("template")
         .order_by("-pk")[:SHOWN]
     )
-    if not halted and not unknown:
+    braked = braked_jobs(SHOWN)
+    if not halted and not unknown and not braked:
         return None
     return {
         "halted": halted,
+        "braked": [
+            {"job": job, "domains": ", ".join(domains[:5]), "more": len(domains) > 5}
+            for job, domains in braked
+        ],
         "unknown": [{"job": job, "number": job.counts["state"]["unknown"]} for job in unknown],
     }
 

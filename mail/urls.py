@@ -1,6 +1,6 @@
 from django.urls import path
 
-from mail.views import delivery_views, jobs, single_mail, templates, wizard
+from mail.views import brake, delivery_views, jobs, single_mail, templates, wizard
 
 urlpatterns = [
     path("wizard/", wizard.wizard, name="wizard"),
@@ -18,6 +18,7 @@ urlpatterns = [
     path("jobs/<int:job_id>/progress/", jobs.job_progress, name="job_progress"),
     path("jobs/<int:job_id>/pause/", jobs.job_pause, name="job_pause"),
     path("jobs/<int:job_id>/resume/", jobs.job_resume, name="job_resume"),
+    path("jobs/<int:job_id>/go-on/", brake.job_go_on, name="job_go_on"),
     path("jobs/<int:job_id>/stop/", jobs.job_stop, name="job_stop"),
     path("jobs/<int:job_id>/delete/", jobs.job_delete, name="job_delete"),
     path("jobs/<int:job_id>/leads/", jobs.job_leads, name="job_leads"),

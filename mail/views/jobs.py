@@ -17,6 +17,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from leads.models import DmPermission, Lead
 from leads.search import describe_condition, leads_matching
 from mail import send_again, send_jobs
+from mail.brake_queries import brakes_shown
+from mail.delivery.brake import braked_domains, brakes_of
 from mail.filters import JobFilter
 from mail.job_queries import (
     changed_permissions,
@@ -57,11 +59,13 @@ def permission_labels(job: SendJob) -> list[str]:
 
 def _rows(jobs: list[SendJob]) -> list[dict[str, Any]]:
     now, sent = timezone.now(), sent_numbers(jobs)
+    braked = braked_domains(job.pk for job in jobs if job.state not in FINISHED)
     return [
         {
             "job": job,
             "state": send_jobs.displayed_state(job, now),
             "sent": sent.get(job.pk, 0),
+            "braked": len(braked.get(job.pk, ())),
             "permissions": permission_labels(job),
             "by_user": job.rule == RecipientRule.BY_USER,
         }
@@ -168,6 +172,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     job = confirmed_job(job_id)
     now = timezone.now()
     live = _live(job, request)
+    brakes = brakes_shown(job)
     state = live["state"]
     deletable, why_not = send_jobs.may_delete(job, now)
     by_user = job.rule == RecipientRule.BY_USER
@@ -179,6 +184,8 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
         live
         | {
             "by_user": by_user,
+            "brakes": brakes,
+            "brake_count": len(brakes),
             "condition": describe_condition(job.condition)
             if job.condition is not None and not by_user
             else "",
@@ -211,11 +218,14 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
 @needs_view
 @require_GET
 def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
-    """The live part, asked for every two seconds while the job runs; when its state changed, the page loads again."""
+    """The live part, asked for every two seconds while the job runs; when its state or its brakes changed, the page loads
+    again."""
     job = confirmed_job(job_id)
-    live = _live(job, request)
+    live = _live(job, request) | {"brake_count": len(brakes_of(job))}
     response = render(request, "mail/job_progress.html", live)
-    if request.GET.get("state") != live["state"]:
+    if request.GET.get("state") != live["state"] or request.GET.get("brakes", "0") != str(
+        live["brake_count"]
+    ):
         response["HX-Refresh"] = "true"
     return response
 
