@@ -292,7 +292,7 @@ class Sink:
 
     @staticmethod
     def bind(host, port):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # A big mail does not fit into the buffers: see lose….
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)

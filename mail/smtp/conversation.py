@@ -79,6 +79,8 @@ class Conversation:
                 return
             start = end + 1
         self._buffer = data[start:]
+        if self._expected and self._expected[0][0] <= self.wire.sent:
+            self.wire.hurry()
         if len(self._buffer) > LINE_MAX:
             self._reply(Reply(0, clean_text(self._buffer)))
 

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 
 # One turn of the loop writes no more than this, so that a server's "no" in the middle of a big mail is heard.
 CHUNK = 65_536
@@ -139,6 +140,12 @@ class Wire:
             self._end(f"TLS: {error}")
             return
         self._end("the server closed the connection")  # close_notify
+
+    def hurry(self) -> None:
+        """Acknowledges at once what came. A server that writes the answers of one flight in several pieces without
+        TCP_NODELAY sends the second piece only then: 40 ms a mail otherwise."""
+        with suppress(OSError, AttributeError):  # Linux has it
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     # ---- TLS and the end
 
