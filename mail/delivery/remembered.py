@@ -22,7 +22,7 @@ class Remembered(Generic[T]):
         self._load, self._seconds = load, seconds
         self._value, self._until = otherwise, 0.0
         self._lock = threading.Lock()
-        self._loading: asyncio.Task[T] | None = None
+        self._read_again = False  # a loop is at it; meanwhile the others go by the last value
 
     def get(self) -> T:
         if self._until <= monotonic():
@@ -32,11 +32,13 @@ class Remembered(Generic[T]):
         return self._value
 
     async def current(self) -> T:
-        if self._until <= monotonic():
-            if self._loading is None or self._loading.done():
-                self._loading = asyncio.ensure_future(asyncio.to_thread(self._get_in_thread))
-            return await asyncio.shield(self._loading)
-        return self._value
+        if self._until > monotonic() or self._read_again:
+            return self._value
+        self._read_again = self._until > 0
+        try:
+            return await asyncio.to_thread(self._get_in_thread)
+        finally:
+            self._read_again = False
 
     def forget(self) -> None:
         """After a change of one's own process."""

@@ -12,6 +12,7 @@ from mail.delivery.speed_rules import (
     GENERAL,
     SpeedRule,
     current_speed_rules,
+    is_host_of,
     relay_rule,
     route_parts,
     rule_for,
@@ -80,8 +81,11 @@ def _route(rule: SpeedRule) -> str:
 
 
 def _mx_site(hosts: Sequence[str], rule: SpeedRule) -> Site:
-    group = _short("mx:" + ",".join(sorted(hosts)))
     general = rule.key == GENERAL
+    if not general:
+        # A stranger's host beside a provider's own would share, and could spoil, the provider's limits.
+        hosts = [host for host in hosts if is_host_of(rule, host)] or hosts
+    group = _short("mx:" + ",".join(sorted(hosts)))
     return Site(
         key=group if general else rule.key,
         label=hosts[0] if general else str(rule.name),

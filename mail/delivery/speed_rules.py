@@ -155,6 +155,10 @@ def route_parts(route: str) -> tuple[str, int]:
     return route.rpartition(":")[0].strip("[]"), int(match[1])
 
 
+def is_host_of(rule: SpeedRule, host: str) -> bool:
+    return any(host == suffix or _is_below(host, suffix) for suffix in rule.exchangers)
+
+
 def _own(rule: SpeedRule) -> bool:
     return rule.key.startswith("own:")
 
