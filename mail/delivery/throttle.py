@@ -25,7 +25,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from mail.delivery.complaints import Kind, complaint_of
+from mail.delivery.complaints import Complaint, Kind, complaint_of
 from mail.delivery.sites import Site
 from mail.delivery.slow_side import Limited, SlowSide
 from mail.delivery.sources import current_pools, daily_limit, sources_of, system_source, today_in_tokyo
@@ -40,6 +40,7 @@ AWAY = 2.0  # seconds until it is asked again
 LEASE = 60  # seconds a connection of a killed process counts on
 BURST_SECONDS = 2.0  # so many seconds' worth of mail may go at once
 SLOW_RATE = 10.0  # mails a second: what an unlimited rule is reckoned from once its site is slowed
+NO_WAY = 900  # seconds until a source that cannot reach a site is tried there again
 WHY_MAX = 500
 
 Key = tuple[str, str]  # site, source
@@ -161,6 +162,14 @@ class Throttle:
         complaint = complaint_of(reply)
         if complaint is None or (site.relay and complaint.kind is Kind.STOP):
             return  # a relay passes on what others said about its own address
+        await self._slow_down(site, source, complaint)
+
+    async def no_way(self, site: Site, source: str, why: str) -> None:
+        """The site cannot be reached from this address of ours (no address of its family): others are used."""
+        if source:
+            await self._slow_down(site, source, Complaint(Kind.STOP, NO_WAY, why))
+
+    async def _slow_down(self, site: Site, source: str, complaint: Complaint) -> None:
         logger.warning("%s complains about %s: %s", site.label, source or "this system", complaint.why)
         self._slowed.add((site.key, source))
         self._alone.complained(site, source, complaint, monotonic())

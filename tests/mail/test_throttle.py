@@ -328,6 +328,18 @@ def test_a_blocked_source_stops_and_another_address_of_the_pool_goes_on(store):
     assert all(s.stopped_until < s.until for s in slowed)
 
 
+def test_an_address_without_a_way_to_the_site_leaves_it_to_the_others(store):
+    SourceIp.objects.create(address="127.0.0.2")
+    SourceIp.objects.create(address="::1")
+
+    async def act(one):
+        await one.no_way(site(), "::1", "no IPv6 address")
+        await one.no_way(site(), "", "never stops the system's choice")
+        return {(await one.admit(site(), "default", 10)).source for _ in range(4)}
+
+    assert run(act) == {"127.0.0.2"}
+
+
 def test_try_again_in_ten_minutes_is_kept_to(store):
     later = parse_reply([b"451 4.7.1 rate limited, try again in 10 minutes"])
 
