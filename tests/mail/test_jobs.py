@@ -279,7 +279,10 @@ def test_progress_is_asked_for_only_while_it_runs(client, misaki):
     job = running()
     live = reverse("job_progress", args=[job.pk])
     for _reload in range(2):
-        assert f'hx-get="{live}?state=sending&amp;brakes=0"' in client.get(reverse("job", args=[job.pk])).content.decode()
+        assert (
+            f'hx-get="{live}?state=sending&amp;brakes=0"'
+            in client.get(reverse("job", args=[job.pk])).content.decode()
+        )
     response = client.get(live, {"state": "sending"})
     assert "every 2s" in response.content.decode() and "HX-Refresh" not in response
     deliver(job)

@@ -31,7 +31,9 @@ def sent_delivery(lead=None, *, template=None, state="sent", **values):
     lead = lead or make_lead()
     template = template or make_template()
     job = make_job(template, state="done", snapshot=take_snapshot(template))
-    values.setdefault("merge_values", {"姓": "髙橋", "氏名": "髙橋 𠮷男", "配信停止URL": opt_out_url(lead.pk)})
+    values.setdefault(
+        "merge_values", {"姓": "髙橋", "氏名": "髙橋 𠮷男", "配信停止URL": opt_out_url(lead.pk)}
+    )
     values.setdefault("sent_at", timezone.now())
     return make_delivery(lead, job=job, state=state, snapshot=job.snapshot, **values)
 
@@ -145,7 +147,11 @@ def test_attachments_stay_go_and_come(client, admin):
     template = make_template()
     for number, name in enumerate(("案内.pdf", "地図.png")):
         TemplateAttachment.objects.create(
-            template=template, file_name=name, content_type="application/pdf", size=3, content=b"ab%d" % number
+            template=template,
+            file_name=name,
+            content_type="application/pdf",
+            size=3,
+            content=b"ab%d" % number,
         )
     original = sent_delivery(template=template)
     values = filled(open_form(client, original), kept=["1"])
@@ -225,7 +231,9 @@ def test_a_notice_may_go_to_them():
     lead = make_lead(dm_permission="unwanted")
     original = sent_delivery(lead, template=make_template(purpose="notice"))
     assert single_mail.refused_because(lead, "notice") == ""
-    assert any("希望しない" in line or "does not want" in line for line in single_mail.warnings(original, lead.email))
+    assert any(
+        "希望しない" in line or "does not want" in line for line in single_mail.warnings(original, lead.email)
+    )
 
 
 def test_a_forged_or_foreign_draft_is_nothing(client, admin):
@@ -291,7 +299,9 @@ def test_only_what_can_pass_is_tried_again():
     assert send_again.retry_failed(job, user=None, now=now) == len(passing)
     queued = Delivery.objects.filter(job=job, state="queued").order_by("pk")
     assert list(queued) == passing
-    assert {(row.again, row.attempts, row.token, row.first_attempt_at) for row in queued} == {(1, 0, None, None)}
+    assert {(row.again, row.attempts, row.token, row.first_attempt_at) for row in queued} == {
+        (1, 0, None, None)
+    }
     assert Delivery.objects.get(pk=passing[2].pk).accepted == []
     job.refresh_from_db()
     assert (job.state, job.finished_at) == ("sending", None)
@@ -312,7 +322,10 @@ def test_the_button_asks_first(client, admin):
     """GET changes nothing; the confirmation says how many."""
     job = done_job()
     failed(job, 1, code=42452, cause="full")
-    assert reverse("job_retry_failed", args=[job.pk]) in client.get(reverse("job", args=[job.pk])).content.decode()
+    assert (
+        reverse("job_retry_failed", args=[job.pk])
+        in client.get(reverse("job", args=[job.pk])).content.decode()
+    )
     page = client.get(reverse("job_retry_failed", args=[job.pk]))
     assert page.context["mails"] == 1
     assert Delivery.objects.filter(job=job, state="error").count() == 1

@@ -164,4 +164,4 @@ def test_err_4_every_outcome_is_true(seed):
             assert mail not in received, outcome
         elif not isinstance(outcome, NoAnswer):
             assert mail in received
-            assert not outcome.positive or mail in promised
+            assert not outcome.positive or mail in promised or outcome.text == "thanks"
