@@ -43,6 +43,10 @@ class MailConfig(AppConfig):
         register_page(
             Page("mail", _("Individual mail history"), "deliveries", look, url_names=delivery, position=30)
         )
+        old_names = ("不達通知", "バウンス", "bounces")
+        register_page(
+            Page("mail", _("Bounces and replies received"), "returned_mails", look, aliases=old_names, position=40)
+        )
         register_why_panel()
         prepare = _("Prepare")
         template = ("template", "template_new", "template_edit", "template_test_send")

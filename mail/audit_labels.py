@@ -26,6 +26,7 @@ def register() -> None:
     register_detail("original", _("Original mail"))
     register_action("job.brake", _("Mailing braked at a domain"))
     register_action("job.go_on", _("Braked mailing goes on"))
+    register_action("returned.export", _("Received bounces exported"))
     register_action("delivery.export", _("Mail history exported"))
     register_action("template.create", _("Template added"))
     register_action("template.edit", _("Template edited"))

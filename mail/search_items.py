@@ -19,7 +19,7 @@ from leads.search.comparisons import datetime_q
 from leads.search.registry import Choices, Item, ItemType, Part, Text, register_item
 from leads.searches import register_uses
 from mail.models import Delivery, MailTemplate, SendJob
-from mail.models.delivery import DeliveryKind, DeliveryState
+from mail.models.delivery import Cause, DeliveryKind, DeliveryState
 from mail.models.send_job import WAITING
 from mail.recipients.reasons import Reason
 from mail.results import SENT_OR_ON_ITS_WAY, ResultGroup
@@ -75,6 +75,8 @@ def _result_q(operator: str, values: list[dict[str, list[str]]], now: datetime) 
         wanted &= Q(state__in=[state for group in groups for state in ResultGroup(group).states])
     if codes := record.get("code"):
         wanted &= Q(code__isnull=False) & Q(code__in=[int(code) for code in codes])
+    if causes := record.get("cause"):
+        wanted &= Q(state=DeliveryState.ERROR, cause__in=causes)
     if reasons := record.get("reason"):
         wanted &= Q(reason__in=reasons)
     if templates := record.get("template"):
@@ -156,6 +158,7 @@ def register_mail_items() -> None:
             parts=(
                 Part("state", _("Result"), ItemType.CHOICE, lambda: list(ResultGroup.choices)),
                 Part("code", _("Code"), ItemType.NUMBER),
+                Part("cause", _("Cause of the failure"), ItemType.CHOICE, lambda: list(Cause.choices)),
                 Part("reason", _("Reason"), ItemType.CHOICE, lambda: list(Reason.choices)),
                 Part("template", _("Template"), ItemType.CHOICE, template_choices, reference=True, labels=template_labels),
                 Part("job", _("Mailing"), ItemType.CHOICE, job_choices, reference=True, labels=job_labels),

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from leads.tasks import take_up_imports
 from mail import send_jobs
+from mail.bounces import forward
 from mail.delivery.engine import deliver
 from mail.delivery.queue import jobs_with_due_mail
 from mail.delivery.slots import free_slots, slot
@@ -40,6 +41,10 @@ def tick() -> None:
         if not send_jobs.finish_if_empty(job.pk, now=now):
             _count_sometimes(job)
     take_up_imports()
+    if forward.due(now):
+        hint("mail.tasks.forward_bounces", expires=10)
+    if _remember("forget", "smp:forget", 1, 3600):
+        forward.forget_old(now=now)
     _remember("tick", TICK_KEY, time.time())
 
 
@@ -60,6 +65,12 @@ def deliver_job(job_id: int | None = None) -> None:
         send_jobs.finish_if_empty(job_id, now=timezone.now())
     if outcome.more and not outcome.trouble:
         hint("mail.tasks.deliver_job", *(() if job_id is None else (job_id,)))
+
+
+@shared_task
+def forward_bounces() -> None:
+    """ADDR-5: sends the bounces that go on to somebody's 「エラー時返信先」."""
+    forward.forward_due(now=timezone.now())
 
 
 def _count_sometimes(job: SendJob) -> None:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from mail.views import brake, delivery_views, jobs, single_mail, templates, wizard
+from mail.views import brake, delivery_views, jobs, returned_mails, single_mail, templates, wizard
 
 urlpatterns = [
     path("wizard/", wizard.wizard, name="wizard"),
@@ -40,6 +40,8 @@ urlpatterns = [
     ),
     path("deliveries/<int:delivery_id>/resend/html/", single_mail.single_mail_html, name="single_mail_html"),
     path("deliveries/<int:delivery_id>/resent/", single_mail.single_mail_done, name="single_mail_done"),
+    path("returned/", returned_mails.returned_mails, name="returned_mails"),
+    path("returned/export/", returned_mails.returned_export, name="returned_export"),
     path("templates/", templates.templates, name="templates"),
     path("templates/new/", templates.template_new, name="template_new"),
     path("templates/<int:template_id>/", templates.template, name="template"),

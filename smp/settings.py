@@ -181,6 +181,10 @@ ALLOW_PRIVATE_MX = env_bool("SMP_ALLOW_PRIVATE_MX", False)  # tests: MX hosts on
 REQUIRE_ALIGNMENT = env_bool("SMP_REQUIRE_ALIGNMENT", not DEVELOPMENT or bool(DNS_SERVER))
 RELAY_STARTTLS = env_bool("SMP_RELAY_STARTTLS", True)  # used when the relay offers it
 INTAKE_LISTEN = env_str("SMP_INTAKE_LISTEN", "127.0.0.1:2526")
+# A mailbox that bounces are fetched from: imaps://user@host/INBOX ("" = none), its password, seconds between two looks.
+BOUNCE_IMAP = env_str("SMP_BOUNCE_IMAP", "")
+BOUNCE_IMAP_PASSWORD = env_str("SMP_BOUNCE_IMAP_PASSWORD", "")
+BOUNCE_IMAP_SECONDS = max(1, env_int("SMP_BOUNCE_IMAP_SECONDS", 60))
 SMTP_TIMEOUT = env_int("SMP_SMTP_TIMEOUT", 120)  # seconds for everything up to the final dot
 SMTP_DOT_TIMEOUT = env_int("SMP_SMTP_DOT_TIMEOUT", 600)  # RFC 5321 4.5.3.2.6
 # Demo inbox: web pages of what the local SMTP server received; off in production.

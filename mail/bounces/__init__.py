@@ -1,5 +1,1 @@
-"""Mail that comes back: signed address → delivery, report → result."""
-
-from mail.bounces.receive import Received, receive
-
-__all__ = ["Received", "receive"]
+"""Mail that comes back: signed address → delivery, report → result. The door is `receive.receive`."""

@@ -7,10 +7,12 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import MaxLengthValidator
 from django.utils.dateparse import parse_datetime
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mail.address_fields import LIST_MAX
+from mail.bounces.forwarded_mail import failure_address
 from mail.mail_kinds import MailKind
 from mail.merge_fields import known_names
 from mail.models import MailSettings, MailTemplate, TemplateAttachment
@@ -40,8 +42,12 @@ _HELP = {
     "cc": _LIST_HELP,
     "bcc": _LIST_HELP,
     "reply_to": _LIST_HELP,
-    "errors_to": gettext_lazy(
-        "One address. Bounces always come to the system itself, which records them with the mail; this version does not forward them."
+    "errors_to": format_lazy(
+        gettext_lazy(
+            "One address. Bounces always come to the system itself, which records them with the mail. Empty or {address}: nobody "
+            "is bothered. Any other address also gets each bounce forwarded."
+        ),
+        address=failure_address(),
     ),
 }
 

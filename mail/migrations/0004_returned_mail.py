@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='returnedmail',
             name='kind',
-            field=models.CharField(choices=[('failure', 'Failure report'), ('complaint', 'Complaint (reported as spam)'), ('delayed', 'Report of a delay'), ('report', 'Report of a delivery'), ('auto_reply', 'Automatic reply'), ('other', 'Reply or other mail'), ('unsigned', 'Not for an address of ours'), ('unreadable', 'Unreadable'), ('too_large', 'Too large to read')], max_length=12),
+            field=models.CharField(choices=[('failure', 'Failure report'), ('complaint', 'Complaint (reported as spam)'), ('delayed', 'Report of a delay'), ('report', 'Report of a delivery'), ('receipt', 'Read receipt'), ('auto_reply', 'Automatic reply'), ('other', 'Reply or other mail'), ('unsigned', 'Not for an address of ours')], max_length=12),
         ),
         migrations.AddIndex(
             model_name='returnedmail',

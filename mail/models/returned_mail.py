@@ -14,11 +14,10 @@ class ReturnedKind(models.TextChoices):
     COMPLAINT = "complaint", _("Complaint (reported as spam)")
     DELAYED = "delayed", _("Report of a delay")
     REPORT = "report", _("Report of a delivery")
+    RECEIPT = "receipt", _("Read receipt")
     AUTO_REPLY = "auto_reply", _("Automatic reply")
     OTHER = "other", _("Reply or other mail")
     UNSIGNED = "unsigned", _("Not for an address of ours")
-    UNREADABLE = "unreadable", _("Unreadable")
-    TOO_LARGE = "too_large", _("Too large to read")
 
 
 class ReturnedNote(models.TextChoices):

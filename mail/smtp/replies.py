@@ -74,6 +74,15 @@ def enhanced_within(text: str) -> str:
     return match[0] if match else ""
 
 
+_REPLY_CODE = re.compile(r"(?<![\d.])([245]\d\d)(?=[ -]|$)")
+
+
+def reply_code_within(text: str) -> int:
+    """The SMTP reply that a diagnostic quotes near its head (`550-5.1.1 …`, `host x said: 551 …`); 0 for none."""
+    match = _REPLY_CODE.search(text[:200])
+    return int(match[1]) if match else 0
+
+
 def parse_reply(lines: list[bytes]) -> Reply:
     """The lines of one answer, without line ends. Anything that is no SMTP reply has code 0 and keeps its text."""
     code, texts = 0, []

@@ -11,13 +11,15 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from leads.models import DmPermission, Lead, Registration
+from mail.bounces.cause import is_hard
 from mail.delivery_list import TIME_LIMIT, TooMuchToRead, delivery_page
 from mail.models import Delivery
-from mail.models.delivery import DeliveryKind, DeliveryState
+from mail.models.delivery import Cause, DeliveryKind, DeliveryState
 from mail.models.template import MailForm
 from mail.recipients.explain import explain_delivery
 from mail.recipients.reasons import Reason
 from mail.results import ADDRESSED, ResultGroup
+from mail.returned_list import returned_of, waiting_for_reports
 from mail.search_items import template_choices, template_labels
 from mail.send_again import STATES as SEND_AGAIN_STATES
 from mail.sent_mail import NotRebuilt, rebuild
@@ -45,6 +47,7 @@ class DeliveryFilterForm(forms.Form):
     )
     reason = forms.ChoiceField(label=gettext_lazy("Reason"), required=False)
     code = forms.IntegerField(label=gettext_lazy("Code"), required=False, min_value=0, max_value=99999)
+    cause = forms.ChoiceField(label=gettext_lazy("Cause"), required=False)
     kind = forms.ChoiceField(label=gettext_lazy("Sent as"), required=False)
     template = forms.ChoiceField(label=gettext_lazy("Template"), required=False)
     job = _identifier(gettext_lazy("Mailing (ID)"))
@@ -64,6 +67,7 @@ class DeliveryFilterForm(forms.Form):
             (_("In detail"), details),
         ]
         self.fields["reason"].choices = [everything, *Reason.choices]
+        self.fields["cause"].choices = [everything, *Cause.choices]
         self.fields["kind"].choices = [everything, *DeliveryKind.choices]
         chosen = self.data.get("template", "")
         choices = template_choices()
@@ -80,7 +84,7 @@ class DeliveryFilterForm(forms.Form):
         return [self[name] for name in ("address", "title", "state", "first_day", "last_day")]
 
     def more_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("reason", "code", "kind", "template", "job", "lead")]
+        return [self[name] for name in ("reason", "code", "cause", "kind", "template", "job", "lead")]
 
     @property
     def more_used(self) -> bool:
@@ -126,6 +130,9 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "form_label": MailForm(content["form"]).label if content.get("form") in MailForm.values else "",
         "explanation": explain_delivery(one),
         "code_text": describe_code(one.code),
+        "hard": is_hard(one.cause),
+        "returned": returned_of(one),
+        "waiting_for_reports": waiting_for_reports(one, now=timezone.now()),
         "unknown_again": one.state == DeliveryState.UNKNOWN
         and one.job
         and one.job.state in SEND_AGAIN_STATES,
@@ -154,6 +161,8 @@ def _event_label(what: str) -> str:
     return {
         "again": _("Sent again by a person's choice"),
         "swept": _("Lease over: put back by the sweeper"), "bounced": _("A bounce came in"),
+        "delayed": _("A report of a delay came in"), "complaint": _("The recipient complained"),
+        "arrived": _("Known to have arrived"),
         "unsubscribed": _("The recipient unsubscribed through this mail"),
     }.get(what, what)  # fmt: skip
 

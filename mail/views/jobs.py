@@ -37,6 +37,7 @@ from mail.models.template import MailForm
 from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.results import ADDRESSED, ResultGroup
+from mail.returned_list import complaints_about, failures_by_cause
 from mail.views.delivery_views import HTML_POLICY
 from settings import audit
 from settings.permissions import needs_edit, needs_view
@@ -195,6 +196,8 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
             "template_changed": template_changed(job),
             "reasons": reasons,
             "left_out": sum(row["count"] for row in reasons),
+            "causes": failures_by_cause(job) if live["errors"] else [],
+            "complaints": complaints_about(job),
             "may_pause": job.state == JobState.SENDING,
             "may_resume": job.state in {JobState.PAUSED, JobState.HALTED},
             "retryable": send_again.count_retryable(job)
