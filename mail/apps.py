@@ -45,8 +45,21 @@ class MailConfig(AppConfig):
         )
         old_names = ("不達通知", "バウンス", "bounces")
         register_page(
-            Page("mail", _("Bounces and replies received"), "returned_mails", look, aliases=old_names, position=40)
+            Page(
+                "mail",
+                _("Bounces and replies received"),
+                "returned_mails",
+                look,
+                aliases=old_names,
+                position=40,
+            )
         )
+        register_page(
+            Page("settings", _("Sending domains"), "sending_domains", level="may_edit", position=30,
+                 aliases=("SPF", "DKIM", "DMARC", "PTR", "送信ドメイン認証", "電子署名"),
+                 url_names=("sending_domain", "sending_domain_new", "sending_domain_delete", "dkim_key_activate",
+                            "dkim_key_revoke"))
+        )  # fmt: skip
         register_why_panel()
         prepare = _("Prepare")
         template = ("template", "template_new", "template_edit", "template_test_send")

@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from mail.models import Delivery, MailSettings, MailTemplate, SendJob
+from mail.models import Delivery, MailSettings, MailTemplate, SendingDomain, SendJob
 from mail.models.send_job import RecipientRule
 from settings.audit import Target, register_action, register_detail, register_target
 
@@ -12,6 +12,21 @@ def register() -> None:
     register_target(Target("mailtemplate", _("Template"), "template", MailTemplate))
     register_target(Target("delivery", _("Single mail"), "delivery", Delivery))
     register_target(Target("mailsettings", _("Mail settings"), "", MailSettings))
+    register_target(Target("sendingdomain", _("Sending domain"), "sending_domain", SendingDomain))
+    register_action("sending_domain.add", _("Sending domain added"))
+    register_action("sending_domain.pools", _("Pools of a sending domain changed"))
+    register_action("sending_domain.delete", _("Sending domain deleted"))
+    register_action("sending_domain.override", _("Advertising allowed without SPF or DKIM"))
+    register_action("sending_domain.override_end", _("Exception for a sending domain withdrawn"))
+    register_action("dkim_key.make", _("DKIM key made"))
+    register_action("dkim_key.activate", _("DKIM key signs"))
+    register_action("dkim_key.revoke", _("DKIM key revoked"))
+    register_action("dkim_key.delete", _("DKIM key deleted"))
+    register_detail("selector", _("Selector"))
+    register_detail("selectors", _("Selectors"))
+    register_detail("algorithm", _("Algorithm"))
+    register_detail("unpublished", _("Before its record was published"))
+    register_detail("early", _("Before its time"))
     register_action("job.reserve", _("Mailing reserved"))
     register_action("job.send", _("Mailing started"))
     register_action("job.pause", _("Mailing paused"))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet
@@ -24,6 +25,7 @@ from django.utils.translation import gettext as _
 
 from leads.models import DmPermission, Lead, SavedSearch
 from leads.search import validate_condition
+from mail.alignment import Alignment, alignment
 from mail.hints import hint
 from mail.merge_fields import values_for
 from mail.message import Skeleton, take_snapshot
@@ -184,8 +186,11 @@ def fingerprint(job: SendJob) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def problems(job: SendJob, *, now: datetime) -> list[Problem]:
-    """What stands between this job and its sending, worst first. Used by the wizard, the command and the start."""
+def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -> list[Problem]:
+    """What stands between this job and its sending, worst first. Used by the wizard, the command and the start.
+
+    Inside a transaction hand over what `sender_alignment` said before it: asking DNS takes seconds.
+    """
     found: list[Problem] = []
     if job.template is None:
         return [Problem("no_template", _("Choose a template."))]
@@ -195,6 +200,7 @@ def problems(job: SendJob, *, now: datetime) -> list[Problem]:
         found.append(
             Problem(f"template_{problem.field}", f"{problem.label}: {problem.text}", problem.severity)
         )
+    found += _alignment_problems(job, aligned, now=now)
     if not job.dm_permissions:
         found.append(Problem("no_dm_permission", _("Tick at least one value of DM permission.")))
     if DmPermission.UNWANTED in job.dm_permissions and job.template.purpose == Purpose.ADVERTISING:
@@ -218,6 +224,28 @@ def problems(job: SendJob, *, now: datetime) -> list[Problem]:
     return sorted(found, key=lambda problem: problem.severity != "error")
 
 
+def sender_alignment(job: SendJob, *, now: datetime) -> Alignment | None:
+    """RATE-5: whether SPF or DKIM vouches for the sender; may ask DNS, for seconds. None without a template.
+    Without SMP_REQUIRE_ALIGNMENT and a DNS of one's own (development) only what is stored counts."""
+    if job.template is None:
+        return None
+    live = settings.REQUIRE_ALIGNMENT or bool(settings.DNS_SERVER)
+    return alignment(job.template.from_address, now=now, live=live)
+
+
+def _alignment_problems(job: SendJob, aligned: Alignment | None, *, now: datetime) -> list[Problem]:
+    """RATE-5: advertising is refused, a business notice only warned about."""
+    assert job.template is not None
+    if aligned is None:
+        aligned = sender_alignment(job, now=now)
+    elif aligned.from_address != job.template.from_address:  # the template was changed this very moment
+        aligned = alignment(job.template.from_address, now=now, live=False)
+    if aligned is None or (aligned.ok and not aligned.overridden):
+        return []
+    refused = settings.REQUIRE_ALIGNMENT and not aligned.ok and job.template.purpose == Purpose.ADVERTISING
+    return [Problem("alignment", aligned.text, "error" if refused else "warning")]
+
+
 def unwanted_text() -> str:
     """OPT-4: why 希望しない cannot be ticked for advertising."""
     return _(
@@ -233,6 +261,7 @@ def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = 
     second confirmation (OPT-4), or when the draft is not what the page showed any more (`seen`, its fingerprint).
     A by-user job is decided here (TGT-2), a by-search job at its start (TGT-3).
     """
+    aligned = sender_alignment(job, now=now)  # before the row is locked
     with transaction.atomic():
         job = SendJob.objects.select_for_update(of=("self",)).select_related("template").get(pk=job.pk)
         if job.state != JobState.DRAFT:
@@ -245,7 +274,7 @@ def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = 
                     "Check what is shown now, then confirm again."
                 ),
             )
-        for problem in problems(job, now=now):
+        for problem in problems(job, now=now, aligned=aligned):
             if problem.severity == "error":
                 raise Refused(problem.code, problem.text)
         assert job.template is not None
@@ -381,7 +410,8 @@ def run(job_id: int, *, now: datetime) -> bool:
     if not taken and not SendJob.objects.filter(pk=job_id, state=JobState.RESOLVING).exists():
         return False
     try:
-        job = _start(job_id, now=now)
+        aligned = sender_alignment(SendJob.objects.select_related("template").get(pk=job_id), now=now)
+        job = _start(job_id, now=now, aligned=aligned)
     except (OperationalError, InterfaceError):  # the database is away or busy: the tick calls again
         raise
     except Exception:
@@ -403,7 +433,7 @@ def run(job_id: int, *, now: datetime) -> bool:
     return True
 
 
-def _start(job_id: int, *, now: datetime) -> SendJob | None:
+def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob | None:
     """resolving → sending in one transaction; None when another process is at it, or the job was stopped or halted."""
     with transaction.atomic():
         job = (
@@ -415,7 +445,8 @@ def _start(job_id: int, *, now: datetime) -> SendJob | None:
         if job is None:
             return None
         if halted := next(
-            (problem for problem in problems(job, now=now) if problem.severity == "error"), None
+            (problem for problem in problems(job, now=now, aligned=aligned) if problem.severity == "error"),
+            None,
         ):
             _halt(job, halted.text)
             return None

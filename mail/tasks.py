@@ -5,12 +5,14 @@ import time
 from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 from redis.exceptions import RedisError
 
 from leads.tasks import take_up_imports
 from mail import send_jobs
+from mail.alignment import check_due
 from mail.bounces import forward
 from mail.delivery.engine import deliver
 from mail.delivery.queue import jobs_with_due_mail
@@ -46,6 +48,13 @@ def tick() -> None:
     if _remember("forget", "smp:forget", 1, 3600):
         forward.forget_old(now=now)
     _remember("tick", TICK_KEY, time.time())
+
+
+@shared_task
+def check_sending_domains() -> None:
+    """RATE-5: keeps the checks of the sending domains younger than a day."""
+    if settings.REQUIRE_ALIGNMENT or settings.DNS_SERVER:
+        check_due(now=timezone.now())
 
 
 @shared_task

@@ -1,6 +1,15 @@
 from django.urls import path
 
-from mail.views import brake, delivery_views, jobs, returned_mails, single_mail, templates, wizard
+from mail.views import (
+    brake,
+    delivery_views,
+    jobs,
+    returned_mails,
+    sending_domains,
+    single_mail,
+    templates,
+    wizard,
+)
 
 urlpatterns = [
     path("wizard/", wizard.wizard, name="wizard"),
@@ -58,4 +67,48 @@ urlpatterns = [
     ),
     path("mail-settings/", templates.mail_settings, name="mail_settings"),
     path("mail-settings/<slug:kind>/", templates.mail_settings_edit, name="mail_settings_edit"),
+    path("sending-domains/", sending_domains.sending_domains, name="sending_domains"),
+    path("sending-domains/new/", sending_domains.sending_domain_new, name="sending_domain_new"),
+    path("sending-domains/<int:domain_id>/", sending_domains.sending_domain, name="sending_domain"),
+    path(
+        "sending-domains/<int:domain_id>/check/",
+        sending_domains.sending_domain_check,
+        name="sending_domain_check",
+    ),
+    path(
+        "sending-domains/<int:domain_id>/pools/",
+        sending_domains.sending_domain_pools,
+        name="sending_domain_pools",
+    ),
+    path(
+        "sending-domains/<int:domain_id>/override/",
+        sending_domains.sending_domain_override,
+        name="sending_domain_override",
+    ),
+    path(
+        "sending-domains/<int:domain_id>/override/end/",
+        sending_domains.sending_domain_override_end,
+        name="sending_domain_override_end",
+    ),
+    path(
+        "sending-domains/<int:domain_id>/delete/",
+        sending_domains.sending_domain_delete,
+        name="sending_domain_delete",
+    ),
+    path("sending-domains/<int:domain_id>/keys/", sending_domains.dkim_key_new, name="dkim_key_new"),
+    path(
+        "sending-domains/<int:domain_id>/keys/<int:key_id>/activate/",
+        sending_domains.dkim_key_activate,
+        name="dkim_key_activate",
+    ),
+    path(
+        "sending-domains/<int:domain_id>/keys/<int:key_id>/revoke/",
+        sending_domains.dkim_key_revoke,
+        name="dkim_key_revoke",
+    ),
+    path(
+        "sending-domains/<int:domain_id>/keys/<int:key_id>/delete/",
+        sending_domains.dkim_key_delete,
+        name="dkim_key_delete",
+    ),
 ]

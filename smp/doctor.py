@@ -17,8 +17,13 @@ from django.core.cache import cache
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
+
+from mail.alignment import alignment
+from mail.dns_lookup import system_resolver
+from mail.sending_domains import listed_domains
 
 TIMEOUT = 5.0  # seconds
 TICK_KEY = "smp:tick"  # in the cache: Unix time of the last tick (mail.tasks.tick writes it)
@@ -45,6 +50,8 @@ def examine() -> list[Finding]:
     findings = [check_database()]
     if findings[0].state == OK:
         findings += [check_migrations(), check_clock(now=time.time())]
+        if findings[1].state == OK:
+            findings.append(check_sending_domains())
     findings.append(check_broker())
     if findings[-1].state == OK:
         findings += [check_workers(), check_tick(now=time.time())]
@@ -92,6 +99,30 @@ def check_clock(*, now: float) -> Finding:
             "clock", WRONG, text, _("Let NTP (chrony, systemd-timesyncd) set the clocks of all hosts.")
         )
     return Finding("clock", OK, text)
+
+
+def check_sending_domains() -> Finding:
+    """RATE-5, from the last checks: asking DNS about all of them would take too long here."""
+    name = "domains"
+    domains = list(listed_domains())
+    if not domains:
+        return Finding(
+            name, WARNING, _("no sending domain is registered"),
+            _("Register the domain of the sender's address in the settings: mails leave unsigned without."),
+        )  # fmt: skip
+    now = timezone.now()
+    verdicts = {
+        domain.name: alignment(f"postmaster@{domain.name}", now=now, live=False) for domain in domains
+    }
+    bad = [domain for domain, verdict in verdicts.items() if not verdict.ok]
+    if bad:
+        return Finding(
+            name,
+            WRONG if settings.REQUIRE_ALIGNMENT else WARNING,
+            _("neither SPF nor DKIM vouches for: %(domains)s") % {"domains": ", ".join(bad[:5])},
+            _("See manage.py check_domain %(domain)s for what to publish.") % {"domain": bad[0]},
+        )
+    return Finding(name, OK, ", ".join(list(verdicts)[:5]))
 
 
 def check_broker() -> Finding:
@@ -189,7 +220,7 @@ def _smtp_answers(name: str, address: str, advice: str) -> Finding:
 
 
 def check_dns() -> Finding:
-    resolver = _resolver()
+    resolver = system_resolver()
     if resolver is None:
         return Finding("dns", WARNING, _("no resolver is configured"), _("Name one in /etc/resolv.conf."))
     try:
@@ -200,6 +231,11 @@ def check_dns() -> Finding:
             _("Publish one that leads to the intake (docs/operating.md), or bounces cannot come back."),
         )  # fmt: skip
     except dns.exception.DNSException as error:
+        if not settings.RELAY:
+            return Finding(
+                "dns", WRONG, str(error),
+                _("The resolver does not answer: nothing can be sent. Check /etc/resolv.conf or SMP_DNS."),
+            )  # fmt: skip
         return Finding(
             "dns",
             WARNING,
@@ -207,13 +243,6 @@ def check_dns() -> Finding:
             _("The resolver does not answer. All mail goes through the relay, so sending goes on."),
         )
     return Finding("dns", OK, _("%(domain)s has an MX record") % {"domain": settings.MAIL_DOMAIN})
-
-
-def _resolver() -> dns.resolver.Resolver | None:
-    try:
-        return dns.resolver.Resolver()
-    except dns.resolver.NoResolverConfiguration:
-        return None
 
 
 def check_disk() -> Finding:

@@ -119,6 +119,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TIMEZONE = "Asia/Tokyo"
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "mail.tasks.tick", "schedule": 2.0, "options": {"expires": 10}},
+    "check-sending-domains": {
+        "task": "mail.tasks.check_sending_domains",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
 }
 
 AUTH_USER_MODEL = "settings.User"

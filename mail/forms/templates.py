@@ -6,12 +6,15 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import MaxLengthValidator
+from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mail.address_fields import LIST_MAX
+from mail.alignment import sender_hint
 from mail.bounces.forwarded_mail import failure_address
 from mail.mail_kinds import MailKind
 from mail.merge_fields import known_names
@@ -80,6 +83,17 @@ def _measured_by_ourselves(form: forms.ModelForm) -> None:
             ]
 
 
+def _say_if_unregistered(form: forms.ModelForm) -> None:
+    """RATE-4: beside the sender's address, as it stands now."""
+    value = form.data.get("from_address") if form.is_bound else form.initial.get("from_address")
+    if hint := sender_hint(value or ""):
+        field = form.fields["from_address"]
+        field.help_text = format_html(
+            '{} <span class="warn-text">{}</span> <a href="{}">{}</a>',
+            field.help_text, hint, reverse("sending_domains"), _("Sending domains"),
+        )  # fmt: skip
+
+
 class TemplateForm(forms.ModelForm):
     seen_at = forms.CharField(required=False, widget=forms.HiddenInput)
     files = FilesField(
@@ -121,6 +135,7 @@ class TemplateForm(forms.ModelForm):
         if self.instance.pk:
             self.initial["seen_at"] = self.instance.updated_at.isoformat()
         _measured_by_ourselves(self)
+        _say_if_unregistered(self)
         for field in ("text_body", "html_body"):
             self.fields[field].strip = False
 
@@ -162,6 +177,7 @@ class MailSettingsForm(forms.ModelForm):
         if not kind.automatic:
             del self.fields["enabled"]
         _measured_by_ourselves(self)
+        _say_if_unregistered(self)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()

@@ -1,6 +1,9 @@
 import pytest
 
+from mail import sending_domains
+from smp.demo.dns_server import DnsServer
 from tests.connections import Other
+from tests.mail.domains import BOUNCE, good_zone
 from tests.sink import Sink
 
 
@@ -17,3 +20,21 @@ def sink(tmp_path, settings):
 @pytest.fixture
 def other_connection():
     return Other
+
+
+@pytest.fixture
+def dns(settings):
+    """A DNS of the test's own, with everything right for seminar.example.jp but its keys (RATE-4)."""
+    with DnsServer() as server:
+        settings.DNS_SERVER = server.address
+        settings.ALLOW_PRIVATE_MX = True
+        settings.BOUNCE_DOMAIN = BOUNCE
+        good_zone(server)
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_signer_of_another_test():
+    sending_domains.forget()
+    yield
+    sending_domains.forget()

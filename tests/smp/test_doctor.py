@@ -105,6 +105,7 @@ def test_everything_is_looked_at(db, monkeypatch):
         "database",
         "migrations",
         "clock",
+        "domains",
         "broker",
         "workers",
         "beat",

@@ -14,7 +14,7 @@ MARKS = {doctor.OK: "ok     ", doctor.WARNING: "warning", doctor.WRONG: "WRONG  
 
 
 class Command(BaseCommand):
-    help = "Looks at database, broker, workers, clock, relay, intake, DNS and disk."
+    help = "Looks at database, broker, workers, clock, sending domains, relay, intake, DNS and disk."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
