@@ -47,7 +47,8 @@ class Options:
     drip: float = 0.05
     close_after: int = 0  # mails, then 421 and closed
     lenient: bool = False  # DATA → 354 though nobody was accepted (RFC 2920 3.1)
-    hosts: tuple[str, ...] = ("127.0.0.1",)  # all on one port
+    hosts: tuple[str, ...] = ("127.0.0.1",)  # all on one port, IPv6 as well
+    port: int = 0  # 0: any that is free
     keep_data: bool = True
 
 
@@ -286,13 +287,14 @@ class Sink:
         self.log = self.path.open("a", encoding="utf-8")
         self.pending, self.syncing = [], False
         self.tasks = set()
-        self.sockets = [self.bind(self.options.hosts[0], 0)]
+        self.sockets = [self.bind(self.options.hosts[0], self.options.port)]
         self.port = self.sockets[0].getsockname()[1]
         self.sockets += [self.bind(host, self.port) for host in self.options.hosts[1:]]
 
     @staticmethod
     def bind(host, port):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # A big mail does not fit into the buffers: see lose….
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)

@@ -37,6 +37,8 @@ class Remembered(Generic[T]):
         self._read_again = self._until > 0
         try:
             return await asyncio.to_thread(self._get_in_thread)
+        except RuntimeError:  # the interpreter shuts down: no thread is to be had any more
+            return self._value
         finally:
             self._read_again = False
 

@@ -8,10 +8,13 @@ after a flush a burst and a day's warm-up of the other processes are forgotten. 
 import asyncio
 import json
 import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -37,7 +40,7 @@ PREFIX = "smp:speed:"
 INDEX = f"{PREFIX}slowed"  # of slowed sites, by the time when they are back at full speed
 TIMEOUT = 1.0  # seconds for Redis to answer
 AWAY = 2.0  # seconds until it is asked again
-LEASE = 60  # seconds a connection of a killed process counts on
+LEASE = 60  # seconds a connection of a process that died elsewhere counts on
 BURST_SECONDS = 2.0  # so many seconds' worth of mail may go at once
 SLOW_RATE = 10.0  # mails a second: what an unlimited rule is reckoned from once its site is slowed
 NO_WAY = 900  # seconds until a source that cannot reach a site is tried there again
@@ -73,6 +76,7 @@ class Throttle:
         self._redis = _Redis(url or settings.REDIS_URL)
         self._clock = clock
         self._alone = SlowSide(SLOW_RATE)
+        self._process = f"{_machine()}:{os.getpid()}"
         self._held: dict[str, Permit] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._slowed: set[Key] = set()
@@ -126,25 +130,39 @@ class Throttle:
 
     async def connect(self, site: Site, source: str) -> Permit | None:
         """A connection more, or None: the site has as many as it may, or its source is stopped."""
-        permit = Permit(site.key, source, uuid4().hex)
+        permit = Permit(site.key, source, f"{self._process}:{uuid4().hex}")
         open_here = sum(held.site == site.key and held.source == source for held in self._held.values())
         if open_here >= site.rule.connections:
             return None
-        pair = _pair(site.key, source)
-        answer = await self._redis.run(
-            "connect", [f"{pair}:open", f"{pair}:slowed"], [site.rule.connections, LEASE, permit.token]
-        )
+        answer = await self._lease(permit, site.rule.connections)
         if answer is None:
             # Counted again: others may have connected while Redis did not answer.
             open_here = sum(held.site == site.key and held.source == source for held in self._held.values())
             if not self._alone.may_connect(site, source, open_here, monotonic()):
                 return None
-        elif not int(answer):
+        elif not answer:
             return None
         self._held[permit.token] = permit
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.ensure_future(self._keep_alive())
         return permit
+
+    async def _lease(self, permit: Permit, connections: int) -> bool | None:
+        """None: Redis is away. Leases of this machine's processes that were killed make room at once."""
+        pair = _pair(permit.site, permit.source)
+        dead: list[str] = []
+        for _try in range(2):
+            answer = await self._redis.run(
+                "connect", [f"{pair}:open", f"{pair}:slowed"], [connections, LEASE, permit.token, *dead]
+            )
+            if answer is None:
+                return None
+            if int(answer[0]):
+                return True
+            dead = [token for token in answer[1:] if _is_dead(token)]
+            if not dead:
+                break
+        return False
 
     async def renew(self, permits: Iterable[Permit]) -> None:
         """Keeps leases alive; done by itself for every permit that is held."""
@@ -208,6 +226,30 @@ class Throttle:
         while self._held:
             await asyncio.sleep(LEASE / 3)
             await self.renew(self._held.values())
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """Where process numbers mean the same: this boot of this machine, and its container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _is_dead(token: str) -> bool:
+    """The lease of a process of this machine that is no more."""
+    machine, _colon, rest = token.rpartition(":")[0].rpartition(":")
+    if machine != _machine() or not rest.isdigit():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _pair(site: str, source: str) -> str:

@@ -154,7 +154,9 @@ asyncio.run(main())
 """
 
 
-def test_connections_are_counted_over_processes_and_come_back_when_one_is_killed(store, monkeypatch):
+@pytest.fixture
+def others(store):
+    """Three other processes that want four connections each, of five."""
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "smp.settings"}
     processes = [
         subprocess.Popen(
@@ -162,24 +164,43 @@ def test_connections_are_counted_over_processes_and_come_back_when_one_is_killed
         )
         for _ in range(3)
     ]  # fmt: skip
-    try:
-        assert sum(int(process.stdout.readline()) for process in processes) == 5
 
-        async def connect(one):
-            return await one.connect(site(connections=5), "")
-
-        assert run(connect) is None
-    finally:
+    def kill():
         for process in processes:
             process.kill()
             process.wait()
-    # Their leases end by themselves: here their end is brought forward.
+
+    yield sum(int(process.stdout.readline()) for process in processes), kill
+    kill()
+    for process in processes:
+        process.stdin.close()
+        process.stdout.close()
+
+
+async def connect_one(one):
+    return await one.connect(site(connections=5), "")
+
+
+def test_connections_are_counted_over_processes_and_free_again_when_they_are_killed(others):
+    taken, kill = others
+    assert taken == 5
+    assert run(connect_one) is None
+    kill()
+    assert run(connect_one) is not None
+
+
+def test_connections_of_other_machines_end_with_their_leases(store, others, monkeypatch):
+    """A killed process of another machine cannot be seen from here."""
+    _taken, kill = others
+    kill()
+    monkeypatch.setattr(throttle, "_machine", lambda: "another machine")
+    assert run(connect_one) is None
     key = f"{PREFIX}general|:open"
     assert store.client.zcard(key) == 5
     assert 0 < store.client.ttl(key) <= throttle.LEASE + 60
     for token in store.client.zrange(key, 0, -1):
-        store.client.zadd(key, {token: 1})
-    assert run(connect) is not None
+        store.client.zadd(key, {token: 1})  # their end, brought forward
+    assert run(connect_one) is not None
 
 
 def test_a_connection_given_back_is_free_again(store):
