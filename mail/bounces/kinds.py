@@ -70,7 +70,7 @@ def is_auto_reply(root: Part, text: str) -> bool:
     a daemon only an unmistakable subject counts."""
     subject = root.shown("subject")
     if _earlier(_AUTO_SUBJECT, _REPORT_SUBJECT, subject):
-        return True
+        return not (_REPORT_SUBJECT.search(subject) and _INTRO.search(text[:1500]))
     if root.get("x-failed-recipients"):
         return False
     headers = any(
@@ -100,6 +100,8 @@ def is_auto_reply(root: Part, text: str) -> bool:
 def is_something_else(root: Part, text: str) -> bool:
     """Challenges, receipts, virus warnings, moderation: automatic, and no report of a failure."""
     subject = root.shown("subject")
+    if _REPORT_SUBJECT.search(subject) and _INTRO.search(text[:1500]):
+        return False
     return _earlier(_CHALLENGE, _REPORT_SUBJECT, subject) or _earlier(
         _OTHER_SUBJECT, _REPORT_SUBJECT, subject
     )
@@ -113,8 +115,13 @@ def _earlier(wanted: re.Pattern[str], other: re.Pattern[str], subject: str) -> b
 
 def is_warning(root: Part, text: str) -> bool:
     """A text that says the mail is late and still being tried."""
-    if _STILL_TRYING.search(text[:6000]):
-        return not _GIVEN_UP.search(text[:6000]) or bool(
-            re.search(r"warning (?:message )?only", text[:6000], re.IGNORECASE)
-        )
+    if still_trying(text):
+        return True
     return bool(_WARNING.search(root.shown("subject"))) and not _GIVEN_UP.search(text[:6000])
+
+
+def still_trying(text: str) -> bool:
+    text = text[:6000]
+    if not _STILL_TRYING.search(text):
+        return False
+    return not _GIVEN_UP.search(text) or bool(re.search(r"warning (?:message )?only", text, re.IGNORECASE))

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 
 from mail.bounces.cause import cause_of, is_hard
 from mail.bounces.detectors import detected_recipients
-from mail.bounces.kinds import from_a_daemon, is_auto_reply, is_something_else, is_warning, says_it_failed
+from mail.bounces.kinds import (
+    from_a_daemon,
+    is_auto_reply,
+    is_something_else,
+    is_warning,
+    says_it_failed,
+    still_trying,
+)
 from mail.bounces.mime import Part, parse, split_headers
 from mail.bounces.notification import Notification, addresses_in, take_apart, unique
 from mail.bounces.status_fields import RecipientFields, recipient_fields
@@ -85,6 +92,8 @@ def _read(raw: bytes) -> Report:
     named = _named(root, apart, raw)
     if not named and not (from_a_daemon(root) or says_it_failed(root, apart.notice)):
         kind = "other"
+    if kind == "delayed" and not still_trying(apart.notice) and _says_hard(named, apart, subject):
+        kind = "failure"  # only the subject looked like a warning
     action = "delayed" if kind == "delayed" else "failed"
     recipients = [_failed(one.address, action, "", one.reason, apart, subject) for one in named]
     return Report(kind, recipients, original, subject)
@@ -185,21 +194,36 @@ def _named(root: Part, apart: Notification, raw: bytes) -> list[Named]:
     return lone or [Named(address, "") for address in recipients[:1] if len(recipients) == 1]
 
 
+def _says_hard(named: list[Named], apart: Notification, subject: str) -> bool:
+    return any(_failed(one.address, "failed", "", one.reason, apart, subject).hard for one in named)
+
+
 def _failed(
     address: str, action: str, status: str, said: str, apart: Notification, subject: str
 ) -> FailedRecipient:
     """The cause from the words at the address; where they say nothing, from the whole notice, then from the subject."""
     said = clean_text(said, DIAGNOSTIC_MAX)
-    cause = cause_of(0, status, said, stage="report", domain=address.rpartition("@")[2])
-    for text in (_about(address, apart.notice), apart.notice, subject):
+    about = _about(address, apart.notice)
+    cause = cause_of(0, status, _replies_in(said) or said, stage="report", domain=address.rpartition("@")[2])
+    for text in (said, _replies_in(about), about, apart.notice, subject):
         if cause != Cause.OTHER:
             break
         cause = cause_of(0, status, text, stage="report", domain=address.rpartition("@")[2])
-    if action == "delayed" and is_hard(cause):
+    if action == "delayed" and (is_hard(cause) or cause == Cause.OTHER):
         cause = Cause.TEMPORARY
     return FailedRecipient(
         clean_text(address, 320), action, status, said or clean_text(apart.notice, 300), cause, is_hard(cause)
     )
+
+
+def _replies_in(text: str) -> str:
+    """The refusals in a transcript of a session, without what was asked and what went well."""
+    lines = re.findall(
+        r"^[ \t]*(?:<<<|received >>>|<-|s:|response:|reply:)?[ \t]*([45]\d\d[ :-][^\n]*)",
+        text,
+        re.MULTILINE | re.IGNORECASE,
+    )
+    return "\n".join(lines)
 
 
 def _about(address: str, notice: str) -> str:

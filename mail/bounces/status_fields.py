@@ -18,6 +18,18 @@ _KNOWN = re.compile(
 _ACTION = re.compile(r"^[ >]{0,4}(?:action|status)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
+# where gateways put the other server's words
+_SAID = (
+    "diagnostic-code",
+    "x400-supplementary-info",
+    "x-supplementary-info",
+    "x-notes",
+    "x-diagnostic-text",
+    "x-display-reason",
+    "x-pmdf-error",
+)
+
+
 @dataclass(frozen=True)
 class RecipientFields:
     """One recipient of a status: `original` and `final` as written without their types, "" if absent or no address."""
@@ -145,7 +157,14 @@ def address_in_field(value: str) -> str:
     wanted = r"\+(2B|3D)" if "@" in address else r"\+([0-9A-F]{2})"  # xtext left as it was, RFC 3461 4
     address = re.sub(wanted, lambda match: chr(int(match[1], 16)), address)
     address = address.strip("<> ")
+    if is_shortened(address):
+        return ""
     return clean_text(address, 320) if address and " " not in address.partition("@")[2] else ""
+
+
+def is_shortened(address: str) -> bool:
+    """`ann...@example.jp`: somebody hid the rest. Carriers do allow such dots."""
+    return "...@" in address and not address.lower().endswith(("docomo.ne.jp", "ezweb.ne.jp"))
 
 
 def _character(match: re.Match[str]) -> str:

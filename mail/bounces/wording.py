@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mail.bounces.notification import Notification, unique
+from mail.bounces.status_fields import is_shortened
 
 RECIPIENTS_MAX = 100
 REASON_MAX = 1500
@@ -27,7 +28,7 @@ _HEAD = re.compile(
 # After a label, or inside a sentence that says what is wrong with the address.
 _LABEL = re.compile(
     r"(?<![\w@.-])(?:(?:(?:final|failed|original|intended|undelivered|rejected|bad|invalid)[- ]?)?(?:recipients?|rcpt)(?:[- ](?:to|address(?:es)?|name))?[ \t]*(?:\([^)\n]{0,40}\))?[ \t]*[:=]|rcpt to[ \t]*:?|addressed to[ \t]*:|(?:failed|invalid|unknown|bad|wrong) (?:address(?:es)?|user|recipient|mailbox|account)[ \t]*[:=]?|original address[ \t]*:|forwarded to[ \t]*:|"
-    r"(?:deliver(?:ed|y|ing)?|send|sent|return(?:ed)?)(?: (?:your|the|this|a|e-?mail|mail|message|messages|of|failed|failure|it))*(?: (?:to|for))(?: (?:the )?(?:following|address|user|recipient|mailbox)(?:es|s)?)*[ \t]*:?|undeliverable (?:to|address|mail to|message to)[ \t]*:?|(?:message|mail|e-?mail) (?:for|to)(?: user| recipient| address)?[ \t]*:?|was not delivered to[ \t]*:?|(?:user|mailbox|account|recipient|address|mail ?drop|addressee|destinatario|destinataire|empf(?:ä|ae)nger|adresse)(?: (?:of|for|name|address))?[ \t]*[:=]?|"
+    r"(?:deliver(?:ed|y|ing)?|send|sent|return(?:ed)?)(?: (?:your|the|this|a|e-?mail|mail|message|messages|of|failed|failure|it))*(?: (?:to|for))(?: (?:the )?(?:following|address|user|recipient|mailbox)(?:es|s)?\b)*[ \t]*:?|undeliverable (?:to|address|mail to|message to)[ \t]*:?|(?:message|mail|e-?mail) (?:for|to)(?: (?:user|recipient|address)\b)?[ \t]*:?|was not delivered to[ \t]*:?|(?:user|mailbox|account|recipient|address|mail ?drop|addressee|destinatario|destinataire|empf(?:ä|ae)nger|adresse)(?: (?:of|for|name|address))?[ \t]*[:=]?|"
     r"(?:宛先|宛て先|あて先|送信先|受信者|宛)(?:メール)?(?:アドレス)?[ \t]*(?:は|[:：=])|メールアドレス[ \t]*[:：]|no such user[ \t]*:?|unknown user[ \t]*:?|user unknown[ \t]*:?|quota (?:violation|exceeded) for|gotten this email to|dda:smtp=|\(expanded from[ \t]*:?)",
     re.IGNORECASE,
 )
@@ -86,12 +87,8 @@ def named_recipients(
 
 
 def _is_nobody(address: str) -> bool:
-    """A role, a Message-ID, or an address that somebody shortened (`ann...@`); carriers allow such dots."""
-    if _NOBODY.search(address) or _MESSAGE_ID.match(address):
-        return True
-    return "...@" in address and not address.lower().endswith(
-        (".docomo.ne.jp", "@docomo.ne.jp", "ezweb.ne.jp")
-    )
+    """A role, a Message-ID, or an address that somebody shortened."""
+    return bool(_NOBODY.search(address) or _MESSAGE_ID.match(address)) or is_shortened(address)
 
 
 def _candidates(line: str, before: str) -> list[tuple[int, str]]:
