@@ -9,6 +9,8 @@ from email.policy import compat32
 from flufl.bounce import all_failures
 
 logger = logging.getLogger(__name__)
+# It catches what its detectors raise and logs a traceback each time: odd mails are no news here.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)
 
 SIZE_MAX = 100_000
 NESTED_MAX = 20

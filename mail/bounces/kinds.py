@@ -53,16 +53,27 @@ _INTRO = re.compile(
 )
 
 
+_ANSWER = re.compile(r"\s*(?:re|aw|sv|vs|fwd?|wg|tr|rv|rif|転送|返信)\s*(?:\[\d+\])?[:：]\s*", re.IGNORECASE)
+
+
 def from_a_daemon(root: Part) -> bool:
-    path = root.get("return-path").strip()
-    return path == "<>" or bool(_DAEMON.search(root.shown("from")) or _DAEMON.search(path))
+    """A null sender alone does not tell: auto-replies have it too (RFC 3834 3.3)."""
+    return bool(_DAEMON.search(root.shown("from")) or _DAEMON.search(root.get("return-path")))
 
 
 def says_it_failed(root: Part, text: str) -> bool:
-    """Whether the mail claims to be about a mail that was not delivered."""
-    if root.get("x-failed-recipients") or _REPORT_SUBJECT.search(root.shown("subject")):
+    """Whether the mail claims to be about a mail that was not delivered. A person's answer to, or copy of, such a
+    report does not."""
+    if root.get("x-failed-recipients"):
         return True
-    return bool(_INTRO.search(text[:6000]))
+    subject = root.shown("subject")
+    answer = _ANSWER.match(subject)
+    if answer and not from_a_daemon(root):
+        subject = subject[answer.end() :]
+        return bool(_REPORT_SUBJECT.search(subject)) and not _REPORT_SUBJECT.match(subject)
+    if _REPORT_SUBJECT.search(subject):
+        return True
+    return bool(_INTRO.search(re.sub(r"(?m)^[ \t]*>.*$", "", text[:6000])))
 
 
 def is_auto_reply(root: Part, text: str) -> bool:

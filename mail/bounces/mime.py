@@ -229,7 +229,8 @@ def decoded_words(value: str) -> str:
 
 
 def text_of_html(text: str) -> str:
-    text = re.sub(r"(?is)<(style|script|head)\b.{0,20000}?</\1\s*>", " ", text)
+    for name in ("style", "script", "head"):
+        text = _without(text, name)
     text = re.sub(
         r"(?i)<(?:br|p|/p|div|/div|tr|/tr|li|/li|h\d|/h\d|hr|table|/table|pre|/pre|blockquote)\b[^<>]{0,500}>",
         "\n",
@@ -238,3 +239,22 @@ def text_of_html(text: str) -> str:
     text = re.sub(r"<(?!\S{1,64}@)[!/a-zA-Z][^<>]{0,1000}>", " ", text)
     text = html.unescape(text).replace("\xa0", " ")
     return re.sub(r"\n[ \t]*(?:\n[ \t]*)+", "\n\n", text)
+
+
+def _without(text: str, element: str) -> str:
+    """Without the elements of this name; one that is never closed takes the rest along. Linear."""
+    folded = text.lower()
+    if len(folded) != len(text):  # İ and its like change length
+        folded = text
+    kept, position = [], 0
+    while (start := folded.find(f"<{element}", position)) >= 0:
+        if folded[start + len(element) + 1 : start + len(element) + 2].isalnum():  # <header> is no <head>
+            kept.append(text[position : start + 1])
+            position = start + 1
+            continue
+        kept.append(text[position:start])
+        end = folded.find(f"</{element}", start)
+        if end < 0:
+            return "".join(kept)
+        position = folded.find(">", end) + 1 or len(text)
+    return "".join([*kept, text[position:]])

@@ -204,7 +204,9 @@ def _failed(
     """The cause from the words at the address; where they say nothing, from the whole notice, then from the subject."""
     said = clean_text(said, DIAGNOSTIC_MAX)
     about = _about(address, apart.notice)
-    cause = cause_of(0, status, _replies_in(said) or said, stage="report", domain=address.rpartition("@")[2])
+    stage = re.search(r"\(in\s+reply\s+to[^()]{1,40}\)", about)  # Postfix says it only there
+    known = f"{_replies_in(said) or said} {stage[0] if stage else ''}"
+    cause = cause_of(0, status, known, stage="report", domain=address.rpartition("@")[2])
     for text in (said, _replies_in(about), about, apart.notice, subject):
         if cause != Cause.OTHER:
             break

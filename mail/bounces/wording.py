@@ -29,7 +29,7 @@ _HEAD = re.compile(
 _LABEL = re.compile(
     r"(?<![\w@.-])(?:(?:(?:final|failed|original|intended|undelivered|rejected|bad|invalid)[- ]?)?(?:recipients?|rcpt)(?:[- ](?:to|address(?:es)?|name))?[ \t]*(?:\([^)\n]{0,40}\))?[ \t]*[:=]|rcpt to[ \t]*:?|addressed to[ \t]*:|(?:failed|invalid|unknown|bad|wrong) (?:address(?:es)?|user|recipient|mailbox|account)[ \t]*[:=]?|original address[ \t]*:|forwarded to[ \t]*:|"
     r"(?:deliver(?:ed|y|ing)?|send|sent|return(?:ed)?)(?: (?:your|the|this|a|e-?mail|mail|message|messages|of|failed|failure|it))*(?: (?:to|for))(?: (?:the )?(?:following|address|user|recipient|mailbox)(?:es|s)?\b)*[ \t]*:?|undeliverable (?:to|address|mail to|message to)[ \t]*:?|(?:message|mail|e-?mail) (?:for|to)(?: (?:user|recipient|address)\b)?[ \t]*:?|was not delivered to[ \t]*:?|(?:user|mailbox|account|recipient|address|mail ?drop|addressee|destinatario|destinataire|empf(?:ä|ae)nger|adresse)(?: (?:of|for|name|address))?[ \t]*[:=]?|"
-    r"(?:宛先|宛て先|あて先|送信先|受信者|宛)(?:メール)?(?:アドレス)?[ \t]*(?:は|[:：=])|メールアドレス[ \t]*[:：]|no such user[ \t]*:?|unknown user[ \t]*:?|user unknown[ \t]*:?|quota (?:violation|exceeded) for|gotten this email to|dda:smtp=|\(expanded from[ \t]*:?)",
+    r"(?:宛先|宛て先|あて先|送信先|受信者|宛)(?:メール)?(?:アドレス)?[ \t]*(?:は|[:：=])|メールアドレス[ \t]*[:：]|no such user[ \t]*:?|unknown user[ \t]*:?|user unknown[ \t]*:?|quota (?:violation|exceeded) for|gotten this email to|dda:smtp=|\((?:expanded|generated) from[ \t]*:?)",
     re.IGNORECASE,
 )
 _AFTER_LABEL = re.compile(
@@ -76,7 +76,8 @@ def named_recipients(
     tiers: list[list[tuple[int, str]]] = [[], [], []]
     for number, line in enumerate(lines):
         for tier, address in _candidates(line, lines[number - 1] if number else ""):
-            if address.lower() not in not_them and not _is_nobody(address):
+            dotted = "." in address.rpartition("@")[2] or address.lower() in known
+            if dotted and address.lower() not in not_them and not _is_nobody(address):
                 tiers[tier].append((number, address))
     chosen = tiers[0] or tiers[1]
     if not chosen and len(unique(address for _number, address in tiers[2])) == 1 and lone:
