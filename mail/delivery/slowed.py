@@ -10,7 +10,8 @@ import redis
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from mail.delivery.throttle import INDEX, PREFIX, TIMEOUT
+from mail.delivery.scripts import TIMEOUT
+from mail.delivery.throttle import INDEX, PREFIX
 
 logger = logging.getLogger(__name__)
 

@@ -10,25 +10,20 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
-import redis.asyncio
 from django.conf import settings
 from django.utils import timezone
-from redis.asyncio.connection import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from mail.delivery.complaints import Complaint, Kind, complaint_of
+from mail.delivery.scripts import Scripts
 from mail.delivery.sites import Site
 from mail.delivery.slow_side import Limited, SlowSide
 from mail.delivery.sources import current_pools, daily_limit, sources_of, system_source, today_in_tokyo
@@ -38,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "smp:speed:"
 INDEX = f"{PREFIX}slowed"  # of slowed sites, by the time when they are back at full speed
-TIMEOUT = 1.0  # seconds for Redis to answer
-AWAY = 2.0  # seconds until it is asked again
 LEASE = 60  # seconds a connection of a process that died elsewhere counts on
 BURST_SECONDS = 2.0  # so many seconds' worth of mail may go at once
 SLOW_RATE = 10.0  # mails a second: what an unlimited rule is reckoned from once its site is slowed
@@ -73,7 +66,7 @@ class Throttle:
     """One per asyncio loop. `clock` says which day it is."""
 
     def __init__(self, url: str | None = None, *, clock: Callable[[], datetime] = timezone.now) -> None:
-        self._redis = _Redis(url or settings.REDIS_URL)
+        self._redis = Scripts(url or settings.REDIS_URL)
         self._clock = clock
         self._alone = SlowSide(SLOW_RATE)
         self._process = f"{_machine()}:{os.getpid()}"
@@ -254,55 +247,3 @@ def _is_dead(token: str) -> bool:
 
 def _pair(site: str, source: str) -> str:
     return f"{PREFIX}{site}|{source}"
-
-
-class _Redis:
-    """Scripts on a Redis that may be away: then every answer is None, at once after the first failure."""
-
-    def __init__(self, url: str) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=8,
-            timeout=TIMEOUT,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
-        self._client = redis.asyncio.Redis(connection_pool=pool)
-        folder = Path(__file__).parent / "lua"
-        before = (folder / "slowed.lua").read_text(encoding="utf-8")
-        self._scripts = {
-            name: self._client.register_script(before + (folder / f"{name}.lua").read_text(encoding="utf-8"))
-            for name in ("admit", "connect", "renew", "complain", "well")
-        }
-        self._away_until = 0.0
-
-    async def run(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return await self._ask(lambda: cast(Awaitable[Any], self._scripts[name](keys=keys, args=arguments)))
-
-    async def remove(self, key: str, member: str) -> None:
-        await self._ask(lambda: cast(Awaitable[Any], self._client.zrem(key, member)))
-
-    async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
-        if self._away_until:
-            if monotonic() < self._away_until:
-                return None
-            # One question finds out whether it is back; the others do not wait for it.
-            self._away_until = monotonic() + TIMEOUT + AWAY
-        try:
-            answer = await question()
-        except (RedisError, OSError, TimeoutError) as error:
-            if not self._away_until:
-                logger.warning("Redis is away, the speed limits go on on the slow side: %s", error)
-            self._away_until = monotonic() + AWAY
-            return None
-        if self._away_until:
-            logger.warning("Redis is back")
-            self._away_until = 0.0
-        return answer
-
-    async def close(self) -> None:
-        with suppress(RedisError, OSError):
-            await self._client.aclose()
-            await self._client.connection_pool.disconnect()

@@ -13,7 +13,7 @@ from time import monotonic
 import pytest
 import redis
 
-from mail.delivery import sources, throttle
+from mail.delivery import scripts, sources, throttle
 from mail.delivery.sites import Site
 from mail.delivery.slowed import release_site, slowed_sites
 from mail.delivery.speed_rules import SpeedRule
@@ -526,8 +526,8 @@ def test_a_flush_does_not_start_the_day_of_a_new_address_again(store):
 @pytest.fixture(params=["killed", "paused"])
 def away(store, request, monkeypatch):
     """Takes Redis away; and gives it back."""
-    monkeypatch.setattr(throttle, "TIMEOUT", 0.2)
-    monkeypatch.setattr(throttle, "AWAY", 0.1)
+    monkeypatch.setattr(scripts, "TIMEOUT", 0.2)
+    monkeypatch.setattr(scripts, "AWAY", 0.1)
 
     class Away:
         def go(self):
