@@ -17,7 +17,7 @@ def parse_database_url(url: str) -> dict[str, Any]:
         raise ConfigurationError("DATABASE_URL: expected postgresql://user:password@host:5432/name.")
     options = dict(parse_qsl(parts.query))
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "smp.lib.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
