@@ -83,8 +83,8 @@ def mailbox_of(url: str, password: str) -> Mailbox | None:
         raise MailboxError("SMP_BOUNCE_IMAP: without TLS only a mailbox on this machine; use imaps://")
     folder = unquote(parts.path.strip("/")) or "INBOX"
     move_to = parse_qs(parts.query).get("move", [""])[0]
-    if any(ord(character) < 32 or not character.isascii() for character in folder + move_to):
-        raise MailboxError("SMP_BOUNCE_IMAP: folder names in ASCII (modified UTF-7) only")
+    if any(ord(character) < 32 or not character.isascii() for character in user + folder + move_to):
+        raise MailboxError("SMP_BOUNCE_IMAP: user and folder names in ASCII (modified UTF-7) only")
     return Mailbox(host, port or (993 if tls else 143), user, password, folder, move_to, tls)
 
 
@@ -113,12 +113,12 @@ def look(mailbox: Mailbox) -> str:
 def _take_all(connection: imaplib.IMAP4, mailbox: Mailbox, uids: list[bytes], keyword: bool) -> Polled:
     taken = changed = later = failed = 0
     for uid in uids:
+        raw = _fetch(connection, uid)
+        if raw is None:  # somebody else took it meanwhile
+            continue
         try:
-            raw = _fetch(connection, uid)
-            if raw is None:  # somebody else took it meanwhile
-                continue
             received = receive(raw, source=ReturnedSource.MAILBOX)
-        except (DatabaseError, MailboxError):
+        except DatabaseError:
             raise
         except Exception:
             logger.exception("mail %s of %s could not be handled", uid, mailbox.name)
@@ -157,7 +157,7 @@ def _opened(mailbox: Mailbox, *, readonly: bool = False) -> Iterator[imaplib.IMA
             connection = imaplib.IMAP4_SSL(mailbox.host, mailbox.port, ssl_context=context, timeout=TIMEOUT)
         else:
             connection = imaplib.IMAP4(mailbox.host, mailbox.port, timeout=TIMEOUT)
-        connection.login(mailbox.user, mailbox.password)
+        connection.login(_quoted(mailbox.user), mailbox.password)
         _ok(connection.select(_quoted(mailbox.folder), readonly=readonly))
         yield connection
     except (imaplib.IMAP4.error, OSError, EOFError) as error:

@@ -6,7 +6,9 @@ sender that repeats because it did not get its 250 does no harm (ReturnedMail.di
 
 import asyncio
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -67,9 +69,17 @@ class Handler:
 
     def close(self) -> None:
         """Finishes what was taken; the threads' connections end with them."""
+        together = threading.Barrier(THREADS)
         for _thread in range(THREADS):
-            self._threads.submit(connections.close_all)
+            self._threads.submit(_leave, together)
         self._threads.shutdown()
+
+
+def _leave(together: threading.Barrier) -> None:
+    """In each of the threads, which is what waiting for one another makes sure of."""
+    with suppress(threading.BrokenBarrierError):
+        together.wait(10)
+    connections.close_all()
 
 
 def _take(raw: bytes, recipient: str) -> str:
