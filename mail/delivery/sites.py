@@ -71,8 +71,20 @@ class Sites:
             rule = rule_for(domain, hosts, rules=rules)
         route = _route(rule)
         if route == "mx":
+            await self._check_addresses(hosts)
             return _mx_site(hosts, rule)
         return _relay_site(route, relay_rule(rule, rules=rules))
+
+    async def _check_addresses(self, hosts: Sequence[str]) -> None:
+        """Raises NoRoute when no host has an address that mail may go to: 41605 rather than a day of attempts."""
+        failures: list[NoRoute] = []
+        for host in hosts:
+            try:
+                await self.resolver.addresses(host)
+                return
+            except NoRoute as no_route:
+                failures.append(no_route)
+        raise NoRoute(failures[0].text, permanent=all(failure.permanent for failure in failures))
 
 
 def _route(rule: SpeedRule) -> str:

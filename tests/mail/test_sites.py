@@ -26,6 +26,10 @@ def dns(settings):
         "hosted.example": {"MX": [(5, "aspmx.l.google.com")]},
         "bare.example": {"A": ["127.0.0.2"]},
     }
+    for number, host in enumerate(
+        ("mx1.host.example", "mx2.host.example", "gmail-smtp-in.l.google.com", "aspmx.l.google.com")
+    ):
+        names[host] = {"A": [f"127.0.0.{10 + number}"]}
     with DnsServer(names) as server:
         settings.DNS_SERVER = server.address
         yield server
@@ -115,8 +119,30 @@ def test_no_route_is_told(dns):
     assert caught.value.permanent is True
 
 
+def test_hosts_without_a_usable_address_are_no_route(dns, settings):
+    """ERR-2: 41605 at once, unless DNS may still say otherwise."""
+    dns.set("inside.example", {"MX": [(10, "mx1.host.example"), (20, "nowhere.example")]})
+    settings.ALLOW_PRIVATE_MX = False
+    with pytest.raises(NoRoute) as caught:
+        sites("inside.example")
+    assert caught.value.permanent is True
+    assert "127.0.0.10" in caught.value.text
+    dns.fail("nowhere.example", Fault.SERVFAIL)
+    with pytest.raises(NoRoute) as caught:
+        sites("inside.example")
+    assert caught.value.permanent is False
+
+
+def test_a_strangers_host_beside_a_providers_own_is_not_used(dns):
+    """It could spoil the provider's limits for everybody."""
+    dns.set("mixed.example", {"MX": [(5, "aspmx.l.google.com"), (10, "mx1.host.example")]})
+    (mixed,) = sites("mixed.example")
+    assert (mixed.key, mixed.hosts) == ("google", ("aspmx.l.google.com",))
+
+
 def test_long_mx_groups_get_a_short_key(dns):
     hosts = [(number, f"a-long-name-of-a-host-{number}.mail.example") for number in range(8)]
+    dns.set(hosts[0][1], {"A": ["127.0.0.2"]})
     dns.set("many.example", {"MX": hosts})
     dns.set("more.example", {"MX": hosts[:-1]})
     many, more = sites("many.example", "more.example")
