@@ -21,8 +21,12 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import dkim
+from django.conf import settings
 from django.utils import timezone
 
+from mail.dns_lookup import Lookups
+from mail.domain_records import read_tags
 from smp.demo.smtp_server import MailFolder, ReceivedMail, Rules
 
 logger = logging.getLogger(__name__)
@@ -137,6 +141,49 @@ class Summary:
     def matches(self, words: list[str]) -> bool:
         text = f"{self.sender} {self.to} {self.subject}".lower()
         return all(word in text for word in words)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One DKIM signature of a mail, judged with the demo's DNS."""
+
+    domain: str
+    selector: str
+    algorithm: str
+    verified: bool
+
+
+SIGNATURES_MAX = 4
+
+
+def signatures(raw: bytes) -> list[Signature]:
+    """What a receiver would find (RFC 6376 6); the first few of them. Needs SMP_DNS; [] without."""
+    if not settings.DNS_SERVER:
+        return []
+    lookups = Lookups(seconds=5)
+    fields = [
+        read_tags(" ".join(str(text).split())) or {}
+        for text in message_from_bytes(raw).get_all("DKIM-Signature", [])[:SIGNATURES_MAX]
+    ]
+
+    def record(name: bytes, timeout: int = 5) -> bytes | None:
+        answer = lookups.txt(name.decode("ascii", "replace"))
+        return answer.values[0].encode() if answer else None
+
+    found = []
+    for index, tags in enumerate(fields):
+        try:
+            verified = dkim.DKIM(raw).verify(idx=index, dnsfunc=record)
+        except (
+            dkim.DKIMException,
+            ValueError,
+            IndexError,
+            KeyError,
+            TypeError,
+        ):  # hostile mails: not verified
+            verified = False
+        found.append(Signature(tags.get("d", ""), tags.get("s", ""), tags.get("a", ""), bool(verified)))
+    return found
 
 
 @dataclass(frozen=True)

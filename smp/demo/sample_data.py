@@ -25,7 +25,7 @@ from mail import send_jobs
 from mail.delivery.failures import recount
 from mail.merge_fields import values_for
 from mail.message import MergeProblem, Skeleton
-from mail.models import Delivery, DeliveryEvent, MailSettings, MailTemplate, SendJob
+from mail.models import Delivery, DeliveryEvent, MailSettings, MailTemplate, SendingDomain, SendJob
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import RecipientRule
 from mail.recipients.reasons import Reason
@@ -33,6 +33,7 @@ from mail.smtp.replies import SWITCH_OFF_AT_ONCE
 from settings.models import AuditEntry, Role, User
 from settings.system_settings import set_setting
 from smp.demo import mails, people
+from smp.demo.zones import make_sending_domains
 
 PASSWORD = "demo-demo-demo"
 USERS = (
@@ -108,11 +109,20 @@ def nobody_can_log_in() -> bool:
 
 
 @transaction.atomic
+def add_sending_domains(*, now: datetime) -> None:
+    """For sample data of an older version: without a sending domain the demo would refuse advertising."""
+    admin = User.objects.filter(role=Role.PRIVILEGED).order_by("id").first()
+    if admin is not None and not SendingDomain.objects.exists():
+        make_sending_domains(admin, now=now)
+
+
+@transaction.atomic
 def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     """Fills an empty database; returns how many of what there are. About ten seconds for 5,000 leads."""
     dice = random.Random(SEED)
     users = make_users()
     make_mail_settings()
+    make_sending_domains(users["admin"], now=now)
     columns = make_columns()
     newest = min(NEWEST, leads // 10)
     past = list(make_leads(dice, leads - newest, columns, now - timedelta(days=40), timedelta(days=3 * 365)))

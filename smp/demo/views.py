@@ -42,7 +42,9 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @needs_view
 @require_GET
 def inbox_mail(request: HttpRequest, mail_id: str) -> HttpResponse:
-    return render(request, "inbox/inbox_mail.html", {"found": _readable_or_404(mail_id)})
+    found = _readable_or_404(mail_id)
+    context = {"found": found, "signatures": mails.signatures(found.mail.raw), "checked": settings.DNS_SERVER}
+    return render(request, "inbox/inbox_mail.html", context)
 
 
 @needs_view

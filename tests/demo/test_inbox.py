@@ -5,13 +5,16 @@ import smtplib
 import time
 import urllib.error
 import urllib.request
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
-from smp.demo import inbox
+from mail import sending_domains
+from smp.demo import inbox, zones
+from smp.demo.dns_server import DnsServer
 from smp.demo.smtp_server import MailFolder, Rules, SmtpServer
 from tests.factories import make_user
 
@@ -248,3 +251,22 @@ def test_one_click_posts_as_rfc_8058_says(pages, tmp_path, monkeypatch, settings
     settings.BASE_URL = "https://smp.example"
     pages.post(f"/inbox/{mail_id}/one-click/")
     assert len(calls) == 1
+
+
+def test_signatures_are_judged_with_the_demos_dns(pages, tmp_path, settings):
+    """RATE-4: verified, broken, none."""
+    zones.make_sending_domains(make_user(), now=timezone.now())
+    mail = hostile_mail().as_bytes(policy=policy.SMTP)
+    signed = sending_domains.signer_for("info@seminar.example.jp").sign(mail, at=timezone.now()) + mail
+    broken = signed.replace(b"Subject:", b"Subject: x")
+    hostile = b"DKIM-Signature: v=1; a=rsa-sha256; b==;=\r\nDKIM-Signature:\r\n" + mail
+    with DnsServer(zones.zones()) as server:
+        settings.DNS_SERVER = server.address
+        for raw, wanted in (
+            (signed, "検証済み"),
+            (broken, "検証できません"),
+            (hostile, "検証できません"),
+            (mail, "署名なし"),
+        ):
+            html = pages.get(f"/inbox/{keep(tmp_path, raw)}/").content.decode()
+            assert [word for word in ("検証済み", "検証できません", "署名なし") if word in html] == [wanted]

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from smp import embedded
 from smp.demo.supervisor import AlreadyRunningError, Supervisor, free_port, only_one, page_answers
+from smp.demo.zones import BOUNCE_DOMAIN
 from smp.translations import compile_if_needed
 
 START_SECONDS = 90.0
@@ -57,6 +58,7 @@ class Command(BaseCommand):
         web = free_port(port)
         inbox = free_port(2525, taken={web})
         intake = free_port(inbox + 1, taken={web, inbox})
+        dns = free_port(15353, taken={web, inbox, intake})
         url = f"http://127.0.0.1:{web}"
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "smp.settings",
@@ -66,6 +68,7 @@ class Command(BaseCommand):
             "SMP_RELAY": f"127.0.0.1:{inbox}",
             "SMP_INTAKE_LISTEN": f"127.0.0.1:{intake}",
             "SMP_DEMO_INBOX": str(data / "inbox"),
+            "SMP_BOUNCE_DOMAIN": BOUNCE_DOMAIN,
         }
         (data / "inbox").mkdir(parents=True, exist_ok=True)
         lock.write(url)
@@ -76,12 +79,15 @@ class Command(BaseCommand):
         self.step("サンプルデータを確認しています / Sample data …")
         self.prepare([*manage, "sample_data", "--if-empty"], environment)
 
+        # Sample data is loaded without a DNS: it is not there yet, and has the keys to publish from that data.
+        environment |= {"SMP_DNS": f"127.0.0.1:{dns}", "SMP_ALLOW_PRIVATE_MX": "1"}
         supervisor = Supervisor(logs=data / "logs", environment=environment, say=self.step)
         supervisor.add(
             "web",
             sys.executable, "-m", "gunicorn", "smp.wsgi", "--bind", f"127.0.0.1:{web}", "--workers", "2", "--threads", "4",
             "--worker-tmp-dir", str(data), "--no-control-socket",
         )  # fmt: skip
+        supervisor.add("dns", *manage, "demo_dns")
         supervisor.add("inbox", *manage, "demo_inbox")
         supervisor.add("intake", *manage, "intake")
         supervisor.add("worker", *manage, "worker")

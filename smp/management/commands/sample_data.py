@@ -24,6 +24,7 @@ class Command(BaseCommand):
             if options["if_empty"]:
                 if sample_data.nobody_can_log_in():  # leads were imported before the first demo
                     sample_data.make_users()
+                sample_data.add_sending_domains(now=timezone.now())
                 return
             raise CommandError("The database is not empty: sample data is loaded into an empty one only.")
         started = time.monotonic()
