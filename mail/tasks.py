@@ -14,17 +14,19 @@ from leads.tasks import take_up_imports
 from mail import send_jobs
 from mail.alignment import check_due
 from mail.bounces import forward
-from mail.delivery.engine import deliver
+from mail.delivery.engine import ALL, deliver
 from mail.delivery.queue import jobs_with_due_mail
-from mail.delivery.slots import free_slots, slot
+from mail.delivery.slots import engine_slot
 from mail.delivery.sweep import sweep_all
+from mail.delivery.watchdog import watch
 from mail.hints import hint
 from mail.models import SendJob
 
 logger = logging.getLogger(__name__)
 
 TICK_KEY = "smp:tick"  # `manage.py doctor` reads it: Unix time of the last tick
-RUN_FOR = timedelta(seconds=5)  # then the next task of the queue has its turn, the tick among them
+RUN_FOR = timedelta(seconds=10)  # then the next task of the queue has its turn, the tick among them
+HINTS = 2  # engines that a tick wakes at most; those that are at work hint again by themselves
 COUNT_BIG_EVERY = 10  # seconds
 
 
@@ -35,10 +37,10 @@ def tick() -> None:
     send_jobs.start_due(now)
     sweep_all()
     send_jobs.settle_stopped(now=now)
-    for job_id in jobs_with_due_mail():
-        ids = () if job_id is None else (job_id,)
-        for _slot in range(free_slots(job_id)):
-            hint("mail.tasks.deliver_job", *ids, expires=10)
+    if jobs_with_due_mail():
+        for _engine in range(HINTS):
+            hint("mail.tasks.deliver_job", expires=10)
+    watch(now=now)
     for job in send_jobs.jobs_to_count():
         if not send_jobs.finish_if_empty(job.pk, now=now):
             _count_sometimes(job)
@@ -65,15 +67,16 @@ def run_job(job_id: int) -> None:
 
 @shared_task
 def deliver_job(job_id: int | None = None) -> None:
-    """Hands over what is due of one job (None: mails without a job) for a few seconds, then lets others have a turn."""
-    with slot(job_id) as free:
+    """Hands over what is due of all jobs for a few seconds, then lets others have a turn. The id only tells who asked:
+    whoever comes first does everybody's work."""
+    with engine_slot() as free:
         if not free:
             return
-        outcome = deliver(job_id, until=timezone.now() + RUN_FOR)
-    if job_id is not None:
-        send_jobs.finish_if_empty(job_id, now=timezone.now())
+        outcome = deliver(ALL, until=timezone.now() + RUN_FOR)
+    for job in outcome.jobs:
+        send_jobs.finish_if_empty(job, now=timezone.now())
     if outcome.more and not outcome.trouble:
-        hint("mail.tasks.deliver_job", *(() if job_id is None else (job_id,)))
+        hint("mail.tasks.deliver_job")
 
 
 @shared_task

@@ -3,68 +3,72 @@
 A mail that cannot be made is a result of its own (`Unmade`) and never stops the others.
 """
 
+import json
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils.translation import gettext as _
 
 from leads.models import Lead
 from mail.address_fields import envelope_form
+from mail.delivery.claim import Claimed
 from mail.merge_fields import values_for
 from mail.message import BuiltMail, MergeProblem, Skeleton
-from mail.models.delivery import Delivery
-from mail.models.template import TemplateSnapshot
+from mail.models.template import Purpose, TemplateSnapshot
 
 logger = logging.getLogger(__name__)
 
 KEPT_SKELETONS = 20
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Made:
-    """A mail ready to be handed over."""
+    """A mail ready to be handed over; `recipients` are those that are not settled yet."""
 
-    delivery: Delivery
+    row: Claimed
     mail: BuiltMail
     recipients: list[str]  # of the envelope
-    values: dict[str, str]
+    values: str  # JSON, for the ledger
     snapshot_id: int
     sent_at: datetime
+    purpose: str
     own: str  # the lead's own address as it stands in the envelope
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unmade:
     """A mail that could not be made. `merged`: a merge field gave no address (ADDR-3) → 除外, otherwise エラー."""
 
-    delivery: Delivery
+    row: Claimed
     text: str
     merged: bool
 
 
 class Composer:
-    """Makes mails for one `deliver` run; keeps the skeletons of the snapshots it has met."""
+    """Makes mails for one engine; keeps the skeletons of the snapshots it has met."""
 
     def __init__(self) -> None:
         self._skeletons: OrderedDict[int, Skeleton] = OrderedDict()
 
-    def make(self, deliveries: Sequence[Delivery], *, snapshot_id: int | None) -> list[Made | Unmade]:
-        """One Made or Unmade a row. `snapshot_id` is the job's; a row without a job has its own."""
+    def make(self, rows: Sequence[Claimed]) -> list[Made | Unmade]:
+        """One Made or Unmade a row."""
         now = database_now()
-        by_snapshot: dict[int | None, list[Delivery]] = {}
-        for row in deliveries:
-            by_snapshot.setdefault(snapshot_id or row.snapshot_id, []).append(row)
-        return [one for snapshot, rows in by_snapshot.items() for one in self._make_all(rows, snapshot, now)]
+        by_snapshot: dict[int | None, list[Claimed]] = {}
+        for row in rows:
+            by_snapshot.setdefault(row.snapshot_id, []).append(row)
+        return [one for snapshot, some in by_snapshot.items() for one in self._make_all(some, snapshot, now)]
 
-    def _make_all(self, rows: list[Delivery], snapshot_id: int | None, now: datetime) -> list[Made | Unmade]:
+    def _make_all(self, rows: list[Claimed], snapshot_id: int | None, now: datetime) -> list[Made | Unmade]:
         if snapshot_id is None:
             return [Unmade(row, _("The mail has no template."), merged=False) for row in rows]
         try:
             skeleton = self._skeleton(snapshot_id)
+        except (OperationalError, InterfaceError):
+            raise  # the database went away: no mail's fault
         except Exception as error:
             logger.exception("snapshot %s cannot be compiled", snapshot_id)
             text = _("The template cannot be used: %(error)s") % {"error": error}
@@ -82,42 +86,60 @@ class Composer:
         return self._skeletons[snapshot_id]
 
 
-def _values(rows: Sequence[Delivery], skeleton: Skeleton, now: datetime) -> dict[int, dict[str, str]]:
+def _values(rows: Sequence[Claimed], skeleton: Skeleton, now: datetime) -> dict[int, dict[str, str]]:
     """{delivery id: merge values}, without those that could not be read. Test mails, by-user jobs (TGT-2) and
-    whatever was handed over once before bring theirs; all others are the lead's now. A batch that fails is tried one by one, so that one odd lead costs one mail."""
-    brought = {
-        row.pk: row.merge_values for row in rows if row.lead_id is None or row.merge_values is not None
-    }
-    leads = Lead.objects.in_bulk({row.lead_id for row in rows if row.pk not in brought})
+    whatever was handed over once before bring theirs; all others are the lead's now. A batch that fails is tried one
+    by one, so that one odd lead costs one mail."""
+    values: dict[int, dict[str, str]] = {}
+    wanted: dict[int, list[int]] = {}  # by lead: mails without a job may be several to one
+    for row in rows:
+        if row.merge_values is not None:
+            values[row.pk] = json.loads(row.merge_values)
+        elif row.lead_id is None:
+            values[row.pk] = {}
+        else:
+            wanted.setdefault(row.lead_id, []).append(row.pk)
+    if not wanted:
+        return values
+    leads = list(Lead.objects.filter(pk__in=list(wanted)))
     try:
-        found = values_for(leads.values(), now=now, names=skeleton.names)
+        found = values_for(leads, now=now, names=skeleton.names)
+    except (OperationalError, InterfaceError):
+        raise
     except Exception:
         logger.exception("merge values of a batch of %s leads failed, trying one by one", len(leads))
         found = {}
-        for lead in leads.values():
+        for lead in leads:
             try:
                 found |= values_for([lead], now=now, names=skeleton.names)
             except Exception:
                 logger.exception("merge values of lead %s failed", lead.pk)
-    for row in rows:
-        if row.pk not in brought and row.lead_id in found:
-            brought[row.pk] = found[row.lead_id]
-    return {pk: values or {} for pk, values in brought.items()}
+    for lead_id, of_lead in found.items():
+        for pk in wanted[lead_id]:
+            values[pk] = of_lead
+    return values
 
 
 def _make_one(
-    row: Delivery, skeleton: Skeleton, snapshot_id: int, values: dict[str, str] | None, now: datetime
+    row: Claimed, skeleton: Skeleton, snapshot_id: int, values: dict[str, str] | None, now: datetime
 ) -> Made | Unmade:
     if values is None:
         return Unmade(row, _("The lead's values could not be read."), merged=False)
+    # The rest of a mail that some of its addresses took already is the same mail (ADDR-4).
+    sent_at = (row.sent_at or now) if row.accepted else now
     try:
         # The address of the start (TGT-2): a later change reaches the next mailing, not this one.
         mail = skeleton.build(
-            values, delivery_id=row.pk, lead_id=row.lead_id, sent_at=now, address=row.address or None
+            values, delivery_id=row.pk, lead_id=row.lead_id, sent_at=sent_at, address=row.address or None
         )
         recipients = [address for _kind, address in mail.recipients]
         own = envelope_form(row.address) if row.address else recipients[0]
-        return Made(row, mail, recipients, values, snapshot_id, now, own)
+        if row.accepted:
+            settled = set(row.accepted)
+            recipients = [address for address in recipients if address not in settled]
+        purpose = Purpose.ADVERTISING if skeleton.advertising else Purpose.NOTICE
+        kept = row.merge_values or json.dumps(values, ensure_ascii=False)
+        return Made(row, mail, recipients, kept, snapshot_id, sent_at, purpose, own)
     except MergeProblem as problem:
         return Unmade(row, str(problem), merged=True)
     except Exception as error:

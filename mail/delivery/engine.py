@@ -1,4 +1,10 @@
-"""Handing mail over: claim → MAIL, RCPT, DATA → intent → dot → record, one mail after the other over one relay session.
+"""Handing mail over: one engine per process, over all jobs.
+
+    feeder (thread)   claim → compose → sign                             feeder.py
+    loop (thread)     sites, lanes, SMTP                                 depot.py, yards.py, lanes.py
+    intents (thread)  claimed → handing_over, one commit for all lanes   intent.py
+    records (thread)  answers → sent, deferred, error, unknown           record.py
+    chores (thread)   rows given back, leases made longer                claim.py
 
 The promise (docs/architecture.md) holds for a process that is killed anywhere in here. What is written where:
 
@@ -7,383 +13,430 @@ The promise (docs/architecture.md) holds for a process that is killed anywhere i
     the answer is in hand                recorded at once, waiting for the database if need be
 """
 
+import asyncio
+import atexit
 import logging
-import signal
+import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
-from types import FrameType
+from typing import Any
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from mail.delivery.claim import LEASE_MARGIN, claim, claim_lease, release, renew
-from mail.delivery.compose import Composer, Made, Unmade
+from mail.delivery import verdicts
+from mail.delivery.brake import HOLD
+from mail.delivery.claim import LEASE_MARGIN, claim_lease, release_each, renew
+from mail.delivery.compose import Unmade
+from mail.delivery.depot import Depot
+from mail.delivery.desks import Desk
+from mail.delivery.feeder import Feeder
 from mail.delivery.intent import Intent, intend, settle_refused
+from mail.delivery.parcel import Parcel
 from mail.delivery.record import Result, record, take_back
-from mail.models.delivery import Delivery, DeliveryState
+from mail.delivery.routing import Routing, Site
+from mail.delivery.runs import ALL, Outcome, Run, Scope, Signals
+from mail.delivery.yards import Way
 from mail.models.send_job import JobState, SendJob
-from mail.recipients.reasons import Reason
-from mail.smtp.blocking import Connection, Interrupted, NoAnswer, Refused, RelayTrouble, Started
-from mail.smtp.replies import DELIVERED, RETRIES_EXHAUSTED, SILENT_AFTER_DATA, Reply, code_for, may_pass
+
+__all__ = ["ALL", "Engine", "Outcome", "deliver", "shut_down"]
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50
-BLOCKED_FOR = 15.0  # seconds until mails are tried again whose way was blocked (relay away)
+DRAIN = 3.0  # seconds after `until` in which what waits for a lane may still go out
+GRACE = 2.0  # seconds a caller waits for answers beyond that; slower ones are recorded in the background
+LOOK = 0.5
+LINGER = 0.01  # seconds a result waits for others to be written with it
 
 
-@dataclass
-class Outcome:
-    """What one `deliver` did. `more`: it stopped early (time, signal), there may be due mails left."""
+def deliver(job_id: Scope, *, until: datetime) -> Outcome:
+    """Hands over what is due of one job in state sending, of the mails without a job (None), or of all (ALL). Returns
+    when nothing is due any more and nothing in the air, at `until`, or when the relay cannot be used.
 
-    sent: int = 0
-    deferred: int = 0
-    errors: int = 0
-    unknown: int = 0
-    excluded: int = 0
-    trouble: str = ""  # the relay could not be used: nobody's mail was touched
-    more: bool = False
-
-    @property
-    def handled(self) -> int:
-        return self.sent + self.deferred + self.errors + self.unknown + self.excluded
-
-
-@dataclass
-class _Stop:
-    """Why the loop should end after the mail in the air."""
-
-    deadline: float
-    signals: list[int] = field(default_factory=list)
-    left: bool = False  # the job is paused, stopped or halted
-
-    @property
-    def now(self) -> bool:
-        return bool(self.signals) or self.left or monotonic() >= self.deadline
-
-
-def deliver(job_id: int | None, *, until: datetime) -> Outcome:
-    """Hands over what is due of a job in state sending, or with None the mails without a job; returns when nothing is
-    due any more, at `until` (plus the mail in the air), or when the relay cannot be used.
-
-    Any number of these may run at once, for the same job too. SIGTERM and SIGINT let the mail in the air finish, give
-    the rest back, and then take their usual effect. Call it outside of any transaction.
+    At `until` nothing more is claimed and what is in the air finishes; answers that take minutes are recorded when
+    they come, by this process, which must live on. SIGTERM and SIGINT give back what was not begun, wait for all that
+    is in the air, and then take their usual effect. Any number of processes may do this at once, for the same job too.
+    Call it outside of any transaction.
     """
-    stop = _Stop(monotonic() + (until - timezone.now()).total_seconds())
-    run = _Run(job_id, stop)
-    with _signals_wait(stop):
+    with Signals() as signals:
+        outcome = Engine.here().work(Run(job_id), until, signals)
+        if signals.came:
+            shut_down()
+    return outcome
+
+
+def shut_down(patience: float | None = None) -> None:
+    """Ends this process's engine: nothing more is claimed, what is in the air finishes (for `patience` seconds at
+    most), the other claims are given back at once."""
+    engine = Engine.existing()
+    if engine is not None:
+        engine.close(patience)
+
+
+class Engine:
+    _one: "Engine | None" = None
+    _making = threading.Lock()
+
+    @classmethod
+    def here(cls) -> "Engine":
+        """This process's engine; after a fork a new one."""
+        with cls._making:
+            if cls._one is None or cls._one.pid != os.getpid() or cls._one.closed:
+                cls._one = Engine()
+            return cls._one
+
+    @classmethod
+    def existing(cls) -> "Engine | None":
+        one = cls._one
+        return one if one is not None and one.pid == os.getpid() and not one.closed else None
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.closing = False
+        self.closed = False
+        self.run: Run | None = None
+        self.held: dict[int, Parcel] = {}  # claimed here and not settled yet
+        self.held_bytes = 0
+        self.settled_count = 0
+        self.changed = threading.Condition()
+        self._one_run = threading.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._relay_ok: set[int] = set()
+        self.loop = asyncio.new_event_loop()
+        self.routing = Routing()
+        self.depot = Depot(self)
+        self.intents: Desk[Parcel] = Desk("intents", self._commit_intents, most=200)
+        self.records: Desk[tuple[Parcel, Result, Site | None]] = Desk(
+            "records", self._write_results, linger=LINGER
+        )
+        self.chores: Desk[tuple[str, Any]] = Desk("chores", self._do_chores)
+        self.feeder = Feeder(self)
+        self._loop_thread = threading.Thread(target=self._loop_runs, name="smp-loop", daemon=True)
+        self._loop_thread.start()
+        atexit.register(self.close)
+
+    # ---- the run of a caller
+
+    def work(self, run: Run, until: datetime, signals: Signals) -> Outcome:
+        deadline = monotonic() + (until - timezone.now()).total_seconds()
+        with self._one_run:
+            self.run = run
+            self._relay_ok.clear()
+            try:
+                self.feeder.wake()
+                while not (run.over or signals.stop or monotonic() >= deadline):
+                    self._wait(min(0.2, max(deadline - monotonic(), 0)))
+                run.claiming = False
+                if not (signals.stop or run.over):
+                    run.outcome.more = True
+                    self._wait_until(lambda: signals.stop or self._unbegun == 0, DRAIN)
+                elif signals.stop:
+                    run.outcome.more = True
+                run.open = False
+                self._stop_what_waits()
+                self._wait_until(lambda: not self.held, None if signals.came else GRACE)
+            finally:
+                run.claiming = run.open = False
+                self.run = None
+        if run.error is not None:
+            raise run.error
+        return run.outcome
+
+    @property
+    def _unbegun(self) -> int:
+        return self.depot.queued + len(self.feeder.signer) + int(self.feeder.busy)
+
+    def _stop_what_waits(self) -> None:
+        """What no lane has begun goes back to the queue, also what is just being made."""
+        self._wait_until(lambda: not self.feeder.busy, 30.0)
+        self._call(lambda: self.give_back(self.depot.empty()))
+
+    def _wait(self, seconds: float) -> None:
+        with self.changed:
+            self.changed.wait(seconds)
+
+    def _wait_until(self, condition: Any, seconds: float | None) -> bool:
+        until = None if seconds is None else monotonic() + seconds
+        while not condition():
+            if until is not None and monotonic() >= until:
+                return False
+            self._wait(0.05)
+        return True
+
+    def notify(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+    def close(self, patience: float | None = None) -> None:
+        if self.closed or self.pid != os.getpid():
+            return
+        self.closing = True
+        if self.run is not None:
+            self.run.claiming = self.run.open = False
+        self.feeder.close()
+        self._call(lambda: self.give_back(self.depot.empty()))
+        self._wait_until(lambda: not self.held, patience)
+        self.closed = True
+        self._finish_tasks()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._loop_thread.join()
+        for desk in (self.intents, self.records, self.chores):
+            desk.close()
+        atexit.unregister(self.close)
+
+    # ---- the loop
+
+    def _loop_runs(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.call_soon(self._look)
         try:
-            run.work()
+            self.loop.run_forever()
         finally:
-            run.leave()
-    return run.outcome
+            self.loop.close()
 
+    def _call(self, function: Any) -> None:
+        """Runs a function on the loop and waits for it."""
+        done = threading.Event()
 
-class _Run:
-    def __init__(self, job_id: int | None, stop: _Stop) -> None:
-        self.job_id = job_id
-        self.stop = stop
-        self.outcome = Outcome()
-        self.composer = Composer()
-        self.relay: Connection | None = None
-        self.held: dict[int, Delivery] = {}  # claimed here and not settled yet
-        self.lease_until = 0.0
-        self.snapshot_id = (
-            SendJob.objects.values_list("snapshot_id", flat=True).filter(pk=job_id).first()
-            if job_id is not None
-            else None
-        )
+        def act() -> None:
+            try:
+                function()
+            finally:
+                done.set()
 
-    def work(self) -> None:
-        while not self.stop.now:
-            started = monotonic()
-            batch = claim(self.job_id, BATCH)
-            if not batch:
-                return
-            self.held = {row.pk: row for row in batch}
-            self.lease_until = started + claim_lease()
-            for row in self._made(batch):
-                if self.stop.now:
-                    break
-                self._renew_in_time()
-                try:
-                    self._hand_over(row)
-                except RelayTrouble as trouble:
-                    self._relay_is_away(trouble)
-                    return
-            self._give_back()
-        self.outcome.more = not self.stop.left
+        self.loop.call_soon_threadsafe(act)
+        done.wait()
 
-    def _made(self, batch: Sequence[Delivery]) -> list[Made]:
-        made = self.composer.make(batch, snapshot_id=self.snapshot_id)
-        self._record([_unmade(one) for one in made if isinstance(one, Unmade)])
-        return [one for one in made if isinstance(one, Made)]
+    def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """A task on the loop; one that fails is logged, and what it held is settled by its own `finally` or the lease."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
-    def _renew_in_time(self) -> None:
-        """Before each mail: its claim must outlast everything up to the intent."""
-        if self.lease_until - monotonic() < settings.SMTP_TIMEOUT + LEASE_MARGIN / 2:
-            started = monotonic()
-            renew(self.held.values())
-            self.lease_until = started + claim_lease()
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a task of the engine failed", exc_info=error)
 
-    # ---- one mail
+    def _finish_tasks(self) -> None:
+        """Lanes without mail say goodbye, leases go back to Redis."""
 
-    def _hand_over(self, made: Made) -> None:
-        """Steps 2 to 4. Raises RelayTrouble when there is no session to be had; the row is still claimed then."""
-        row = made.delivery
-        try:
-            started = self._start(made)
-        except Refused as refusal:
-            self._record([_refused(made, refusal, self._host())])
-            return
-        except Interrupted as error:
-            self._record([_deferred(made, error.reply, error.text, self._host())])
-            return
-        except ValueError as error:
-            self._drop_session()
-            self._record([_unmade(Unmade(row, str(error), merged=False))])
-            return
-        if not self._intend(made):
-            return
-        relay = self.relay
-        assert relay is not None
-        try:
-            relay.send_body(made.mail.data)
-        except Refused as refusal:
-            self._record([_refused(made, refusal, relay.host)])
-            return
-        except Interrupted as error:
-            self._record([_deferred(made, error.reply, error.text, relay.host)])
+        async def finish() -> None:
+            others = self._tasks - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await self.routing.close()
+
+        asyncio.run_coroutine_threadsafe(finish(), self.loop).result(10)
+
+    def _look(self) -> None:
+        """Twice a second: lanes, slow sites, leases."""
+        if self.closed:
             return
         try:
-            reply = relay.send_dot()
-        except NoAnswer as error:
-            code = SILENT_AFTER_DATA if error.timed_out else None
-            self._record([_result(made, DeliveryState.UNKNOWN, code, "", error.text, relay.host)])
-            return
-        self._record([_answered(made, reply, started, relay.host)])
+            self.depot.look()
+            self._renew_leases()
+        except Exception:
+            logger.exception("housekeeping failed")
+        self.loop.call_later(LOOK, self._look)
 
-    def _start(self, made: Made) -> Started:
-        """MAIL to 354. A session that was used before may have been closed without a word: one fresh one is tried."""
-        fresh = self.relay is None or not self.relay.usable
-        try:
-            return self._start_once(made)
-        except Interrupted:
-            if fresh:
-                raise
-        except Refused as refusal:
-            if fresh or not refusal.answer.closing:
-                raise
-        self._drop_session()
-        return self._start_once(made)
+    def _renew_leases(self) -> None:
+        """A claim must outlast everything up to the intent."""
+        old = monotonic() - claim_lease() + settings.SMTP_TIMEOUT + LEASE_MARGIN / 2
+        due = [one for one in list(self.held.values()) if one.allowed is None and one.held_since < old]
+        if due:
+            now = monotonic()
+            for parcel in due:
+                parcel.held_since = now
+            self.chores.post(("renew", due))
 
-    def _start_once(self, made: Made) -> Started:
-        if self.relay is None or not self.relay.usable:
-            self.relay = _open_relay()
-            self._relay_is_back()
-        return self.relay.start(
-            made.mail.sender,
-            made.recipients,
-            size=len(made.mail.data),
-            own=made.own,
-            partly=made.delivery.last_attempt,
-        )
+    def others_wait(self, way: Way) -> bool:
+        """Whether a way that is too full keeps others' mail out of the buffer."""
+        return self.run is not None and self.run.all_jobs and not way.site.relay
 
-    def _intend(self, made: Made) -> bool:
-        """Step 3. False: this mail must not be sent; the session is gone, because DATA can only be left that way."""
-        row = made.delivery
-        assert row.token is not None
-        intent = Intent(
-            delivery_id=row.pk,
-            token=row.token,
-            snapshot_id=made.snapshot_id,
-            merge_values=made.values,
-            subject=made.mail.subject,
-            sent_at=made.sent_at,
-            address=row.address or made.own,
-        )
-        try:
-            if row.pk in intend([intent]):
-                return True
-        except (OperationalError, InterfaceError):
-            # Whether the intent is on disk is unknown, but its dot was not sent: the holder may say so.
-            self._drop_session()
-            logger.warning("the database went away at the intent of mail %s", row.pk, exc_info=True)
-            connection.close()
-            take_back([row.pk], row.token)
-            self.held.pop(row.pk, None)
-            return False
-        except DatabaseError as error:  # a value that cannot be stored
-            self._drop_session()
-            logger.exception("the intent of mail %s was refused", row.pk)
-            self._record([_unmade(Unmade(row, str(error), merged=False))])
-            return False
-        self._drop_session()
-        settled = settle_refused([intent])
-        self.held.pop(row.pk, None)
-        reason = settled.get(row.pk)
-        if reason is not None:
-            self.outcome.excluded += 1
-        if reason is None or reason == Reason.STOPPED:
-            self.stop.left = self._job_left()
-        return False
+    # ---- parcels
 
-    def _job_left(self) -> bool:
-        return (
-            self.job_id is not None
-            and not SendJob.objects.filter(pk=self.job_id, state=JobState.SENDING).exists()
-        )
+    def hold(self, parcels: Iterable[Parcel]) -> None:
+        for parcel in parcels:
+            self.held[parcel.pk] = parcel
 
-    # ---- the ledger
+    def passed(self, parcels: list[Parcel]) -> list[Parcel]:
+        """Those that are worth making: the others go back at once, before anything is spent on them. From the feeder."""
+        back = [(parcel, HOLD) for parcel in self.routing.braked(parcels)]
+        back += self.depot.too_many(parcels)
+        self.give_back_each(back)
+        gone = {parcel.pk for parcel, _wait in back}
+        return [parcel for parcel in parcels if parcel.pk not in gone] if gone else parcels
 
-    def _record(self, results: list[Result]) -> None:
-        written = record(results)
-        for one in results:
-            self.held.pop(one.delivery_id, None)
-            if one.delivery_id in written:
-                self._tally(one)
-            else:
-                logger.warning("the result %s of mail %s came too late", one.state, one.delivery_id)
+    def arrive(self, parcels: Sequence[Parcel]) -> None:
+        """From the signer's thread."""
+        self.loop.call_soon_threadsafe(self.arrived, parcels)
 
-    def _tally(self, one: Result) -> None:
-        match one.state:
-            case DeliveryState.SENT:
-                self.outcome.sent += 1
-            case DeliveryState.DEFERRED:
-                self.outcome.deferred += 1
-            case DeliveryState.ERROR:
-                self.outcome.errors += 1
-            case DeliveryState.UNKNOWN:
-                self.outcome.unknown += 1
-            case DeliveryState.EXCLUDED:
-                self.outcome.excluded += 1
+    def arrived(self, parcels: Sequence[Parcel]) -> None:
+        run = self.run
+        if self.closing or run is None or not run.open:
+            self.give_back(parcels)
+        else:
+            self.depot.receive(parcels)
 
-    def _give_back(self, wait: float = 0) -> None:
-        held, self.held = list(self.held.values()), {}
-        release(held, wait=wait)
+    def settle(self, parcel: Parcel, result: Result, site: Site | None) -> None:
+        """The result of a parcel: written by the records' desk as soon as it is free."""
+        self.records.post((parcel, result, site))
 
-    # ---- the relay
+    def give_back(self, parcels: Iterable[Parcel]) -> None:
+        self.give_back_each([(parcel, 0.0) for parcel in parcels])
 
-    def _host(self) -> str:
-        return self.relay.host if self.relay else ""
+    def give_back_each(self, waits: Sequence[tuple[Parcel, float]]) -> None:
+        """Rows that are not handed over now, each due again after its wait in seconds."""
+        if waits:
+            self.chores.post(("back", list(waits)))
 
-    def _drop_session(self) -> None:
-        if self.relay is not None:
-            self.relay.close()
-        self.relay = None
+    def abandon(self, parcels: Sequence[Parcel]) -> None:
+        """Something unexpected happened to them: their leases decide, queued again or 結果不明."""
+        if parcels:
+            logger.error("mails %s are left to the sweeper", [parcel.pk for parcel in parcels])
+            self._gone(parcels)
 
-    def _relay_is_away(self, trouble: RelayTrouble) -> None:
+    def relay_is_away(self, parcels: Sequence[Parcel], text: str, wait: float) -> None:
         """No lead's fault and no attempt: everything waits, however long it takes, and the job shows why (ERR-3)."""
-        logger.warning("the relay cannot be used: %s", trouble.text)
-        self.outcome.trouble = trouble.text
-        self._give_back(wait=BLOCKED_FOR)
-        if self.job_id is not None:
-            SendJob.objects.filter(pk=self.job_id, state=JobState.SENDING).update(halt_reason=trouble.text)
+        jobs = {parcel.row.job_id for parcel in parcels if parcel.row.job_id is not None}
+        self.chores.post(("trouble", (jobs, text)))
+        self.give_back_each([(parcel, wait) for parcel in parcels])
+        if self.run is not None:
+            self.run.in_trouble(text)
+            self.notify()
 
-    def _relay_is_back(self) -> None:
-        if self.job_id is not None:
-            SendJob.objects.filter(pk=self.job_id, state=JobState.SENDING).exclude(halt_reason="").update(
+    def is_last_attempt(self, parcel: Parcel, site: Site | None) -> bool:
+        """Its retry period is over, so this attempt decides (ERR-3)."""
+        minutes = parcel.row.tried_minutes
+        return minutes is not None and minutes >= self.routing.retry_plan(site).period_minutes
+
+    def _gone(self, parcels: Iterable[Parcel]) -> None:
+        for parcel in parcels:
+            if self.held.get(parcel.pk) is parcel:
+                del self.held[parcel.pk]
+                self.held_bytes -= parcel.size if parcel.intent is not None else 0
+                self.settled_count += 1
+        self.notify()
+        self.feeder.wake()
+
+    # ---- desk: intents
+
+    def ask_intent(self, parcel: Parcel) -> None:
+        """On the loop. `parcel.allowed` becomes True when its intent is on disk; False: it must not be sent, and is
+        settled or given back already."""
+        parcel.allowed = self.loop.create_future()
+        parcel.asked_at = monotonic()
+        self.intents.post(parcel)
+
+    def _commit_intents(self, parcels: list[Parcel]) -> None:
+        intents = [parcel.intent for parcel in parcels if parcel.intent is not None]
+        try:
+            allowed = intend(intents)
+        except (OperationalError, InterfaceError):
+            # Whether the intents are on disk is unknown, but no dot was sent: the holder may say so.
+            logger.warning("the database went away at %s intents", len(parcels), exc_info=True)
+            connection.close()
+            self._answer(parcels, set())
+            self.chores.post(("take back", parcels))
+            return
+        except DatabaseError as error:  # a value that cannot be stored
+            if len(parcels) > 1:
+                for parcel in parcels:
+                    self._commit_intents([parcel])
+                return
+            logger.exception("the intent of mail %s was refused", parcels[0].pk)
+            self._answer(parcels, set())
+            unmade = Unmade(parcels[0].row, str(error), merged=False)
+            self.settle(parcels[0], verdicts.unmade(unmade), None)
+            return
+        self._answer(parcels, allowed)
+        if len(allowed) < len(parcels):
+            self._settle_refused([parcel for parcel in parcels if parcel.pk not in allowed])
+
+    def _answer(self, parcels: list[Parcel], allowed: set[int]) -> None:
+        def tell() -> None:
+            for parcel in parcels:
+                if parcel.allowed is not None and not parcel.allowed.done():
+                    parcel.allowed.set_result(parcel.pk in allowed)
+
+        self.loop.call_soon_threadsafe(tell)
+
+    def _settle_refused(self, parcels: list[Parcel]) -> None:
+        intents: list[Intent] = [parcel.intent for parcel in parcels if parcel.intent is not None]
+        try:
+            reasons = settle_refused(intents)
+        except (OperationalError, InterfaceError):
+            logger.warning("refused intents could not be settled, the sweeper will", exc_info=True)
+            connection.close()
+            reasons = {}
+        if self.run is not None:
+            self.run.outcome.excluded += sum(reason is not None for reason in reasons.values())
+        self._gone(parcels)
+
+    # ---- desk: results
+
+    def _write_results(self, batch: list[tuple[Parcel, Result, Site | None]]) -> None:
+        self.routing.refresh()
+        results = [self.routing.with_retries(result, site) for _parcel, result, site in batch]
+        written: set[int] = set()
+        try:
+            written = record(results)
+        finally:
+            run = self.run
+            for result in results:
+                if result.pk not in written:
+                    logger.warning("the result %s of mail %s came too late", result.state, result.pk)
+                elif run is not None:
+                    run.tally(result)
+            self._gone([parcel for parcel, _result, _site in batch])
+        done = [(parcel, result) for parcel, result, _site in batch if result.pk in written]
+        self._relay_is_back(done)
+        self.routing.recorded(done)
+
+    def _relay_is_back(self, batch: list[tuple[Parcel, Result]]) -> None:
+        jobs = {
+            parcel.row.job_id
+            for parcel, result in batch
+            if result.remote_host and parcel.row.job_id is not None
+        }
+        if new := jobs - self._relay_ok:
+            self._relay_ok |= new
+            SendJob.objects.filter(pk__in=new, state=JobState.SENDING).exclude(halt_reason="").update(
                 halt_reason=""
             )
 
-    def leave(self) -> None:
-        """Also on the way out of an exception: what is held and was not handed over goes back at once."""
-        try:
-            if self.relay is not None:
-                self.relay.quit()
-        finally:
+    # ---- desk: chores
+
+    def _do_chores(self, chores: list[tuple[str, Any]]) -> None:
+        for what, about in chores:
             try:
-                self._give_back()
+                self._do(what, about)
             except (OperationalError, InterfaceError):
-                logger.warning("claims could not be given back, the sweeper will", exc_info=True)
+                logger.warning("%s did not work, the sweeper will see to it", what, exc_info=True)
+                connection.close()
+                if what == "back":
+                    self._gone([parcel for parcel, _wait in about])
+                elif what == "take back":
+                    self._gone(about)
 
-
-def _open_relay() -> Connection:
-    host, _colon, port = settings.RELAY.rpartition(":")
-    return Connection.open(
-        host.strip("[]"),
-        int(port),
-        helo=settings.MAIL_DOMAIN,
-        timeout=settings.SMTP_TIMEOUT,
-        dot_timeout=settings.SMTP_DOT_TIMEOUT,
-        starttls=settings.RELAY_STARTTLS,
-    )
-
-
-# ---- what an answer means for a delivery ----------------------------------------------------------------------------
-
-
-def _result(
-    made: Made, state: DeliveryState, code: int | None, enhanced: str, reply: str, host: str, failed: str = ""
-) -> Result:
-    assert made.delivery.token is not None
-    return Result(
-        made.delivery.pk, made.delivery.token, state, code, enhanced, reply, host, _shown(made, failed)
-    )
-
-
-def _shown(made: Made, address: str) -> str:
-    """The lead's own address is stored as entered, so that it can be told from the others (ADDR-4)."""
-    return (made.delivery.address or address) if address == made.own else address
-
-
-def _refused(made: Made, refusal: Refused, host: str) -> Result:
-    """Before the data: nothing was sent. 5xx is final; everything else may pass (ERR-3)."""
-    answer = refusal.answer
-    permanent = 500 <= answer.code < 600
-    state = DeliveryState.ERROR if permanent else DeliveryState.DEFERRED
-    return _result(made, state, 42000 + answer.code, answer.enhanced, answer.words, host, refusal.address)
-
-
-def _deferred(made: Made, reply: Reply | None, text: str, host: str) -> Result:
-    code = 42000 + reply.code if reply and may_pass(reply) else None
-    return _result(made, DeliveryState.DEFERRED, code, reply.enhanced if reply else "", text, host)
-
-
-def _answered(made: Made, reply: Reply, started: Started, host: str) -> Result:
-    """After the dot. Accepted while one of the addresses was refused: an error of the lead's mail (ADDR-4)."""
-    if reply.positive and started.refused:
-        address, refusal = next(iter(started.refused.items()))
-        code = RETRIES_EXHAUSTED if refusal.code < 500 else code_for(refusal)
-        return _result(made, DeliveryState.ERROR, code, refusal.enhanced, refusal.words, host, address)
-    if reply.positive:
-        return _result(made, DeliveryState.SENT, DELIVERED, reply.enhanced, reply.words, host)
-    state = DeliveryState.DEFERRED if may_pass(reply) else DeliveryState.ERROR
-    return _result(made, state, code_for(reply), reply.enhanced, reply.words, host)
-
-
-def _unmade(unmade: Unmade) -> Result:
-    assert unmade.delivery.token is not None
-    if unmade.merged:
-        state, reason = DeliveryState.EXCLUDED, Reason.MERGED_ADDRESS.value
-    else:
-        state, reason = DeliveryState.ERROR, ""
-    return Result(
-        unmade.delivery.pk, unmade.delivery.token, state, reply=unmade.text, reason=reason, attempted=False
-    )
-
-
-@contextmanager
-def _signals_wait(stop: _Stop) -> Iterator[None]:
-    """SIGTERM and SIGINT are noted, and take effect when the loop is over. Only the main thread can do this."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        stop.signals.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        if stop.signals:
-            signal.raise_signal(stop.signals[0])
+    def _do(self, what: str, about: Any) -> None:
+        match what:
+            case "renew":
+                renew(about)
+            case "back":
+                take_back([parcel for parcel, _wait in about if parcel.intended])
+                release_each([(parcel, wait) for parcel, wait in about if not parcel.intended])
+                self._gone([parcel for parcel, _wait in about])
+            case "take back":
+                take_back(about)
+                self._gone(about)
+            case "trouble":
+                jobs, text = about
+                logger.warning("the relay cannot be used: %s", text)
+                SendJob.objects.filter(pk__in=jobs, state=JobState.SENDING).update(halt_reason=text)

@@ -4,7 +4,6 @@ From this commit on a mail may have been taken by the receiver; before it, it ce
 looks for the last time at everything that may forbid the mail: a late opt-out (OPT-6), a deleted lead, 緊急停止, 一時停止.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,14 +15,14 @@ from mail.delivery.claim import handing_over_lease
 from mail.recipients.reasons import Reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Intent:
     """What will be handed over, for the ledger (RSV-4)."""
 
-    delivery_id: int
+    pk: int
     token: int
     snapshot_id: int | None
-    merge_values: dict[str, str]
+    merge_values: str  # JSON
     subject: str
     sent_at: datetime  # the database's time, the Date header of the mail
     address: str
@@ -97,10 +96,10 @@ def intend(intents: Sequence[Intent]) -> set[int]:
             _INTEND,
             {
                 "lease": handing_over_lease(),
-                "ids": [one.delivery_id for one in intents],
+                "ids": [one.pk for one in intents],
                 "tokens": [one.token for one in intents],
                 "snapshots": [one.snapshot_id for one in intents],
-                "values": [json.dumps(one.merge_values, ensure_ascii=False) for one in intents],
+                "values": [one.merge_values for one in intents],
                 "subjects": [one.subject[:1000] for one in intents],
                 "times": [one.sent_at for one in intents],
                 "addresses": [one.address for one in intents],
@@ -115,7 +114,7 @@ def settle_refused(intents: Sequence[Intent]) -> dict[int, Reason | None]:
     if not intents:
         return {}
     values: dict[str, Any] = {
-        "ids": [one.delivery_id for one in intents],
+        "ids": [one.pk for one in intents],
         "tokens": [one.token for one in intents],
         "snapshots": [one.snapshot_id for one in intents],
     }

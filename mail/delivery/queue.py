@@ -1,5 +1,7 @@
 """What is waiting to be handed over."""
 
+from collections.abc import Collection
+
 from django.db import connection
 
 _DUE = """
@@ -22,3 +24,12 @@ def jobs_with_due_mail() -> list[int | None]:
     with connection.cursor() as cursor:
         cursor.execute(_DUE)
         return [row[0] for row in cursor.fetchall()]
+
+
+def mark_progress(job_ids: Collection[int]) -> None:
+    """Somebody takes these jobs' mails: the watchdog looks at it (watchdog.py)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE mail_sendjob SET heartbeat_at = statement_timestamp() WHERE id = ANY(%s) AND state = 'sending'",
+            [list(job_ids)],
+        )

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from mail.delivery.claim import Held
 from mail.delivery.failures import recount
 from mail.delivery.retries import JITTER, retry_plan
-from mail.models.delivery import DeliveryState
+from mail.models.delivery import Cause, DeliveryState
 from mail.smtp.replies import RETRIES_EXHAUSTED, SWITCH_OFF_AT_ONCE, clean_text
 
 logger = logging.getLogger(__name__)
@@ -25,11 +26,11 @@ Answer = TypeVar("Answer")
 PATIENCE = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What became of one claimed delivery. state: sent, deferred, error, unknown, excluded (with `reason`)."""
 
-    delivery_id: int
+    pk: int
     token: int
     state: DeliveryState
     code: int | None = None
@@ -39,45 +40,64 @@ class Result:
     failed_address: str = ""
     reason: str = ""
     attempted: bool = True  # the receiver's side was asked; what failed here before that counts as no attempt
+    accepted: tuple[
+        str, ...
+    ] = ()  # envelope addresses that are settled now; what is deferred goes to the others only
+    handed_over: bool = True  # its data went out: before that, nothing was sent and `sent_at` is nobody's
+    at_once: bool = False  # deferred: another server's addresses are next, there is nothing to wait for
+    cause: str = ""  # ERR-5, of what failed
+    exhausted: int = RETRIES_EXHAUSTED  # the code when the retry period is over
+    interval: float | None = None  # ERR-3 in minutes, of the destination; None: the system's
+    period: float | None = None
 
 
 # A deferral whose retry period is over becomes the error 41606 here, with the last reply kept (ERR-3).
 # A row the sweeper called unknown may still learn its real result from the one who held it; it is never queued again.
+# Events tell what is more than the plain way: a mail that was taken at the first attempt has everything in its row.
 _RECORD = """
 WITH given AS (
     SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[], %(states)s::text[], %(codes)s::int[],
                          %(enhanced)s::text[], %(replies)s::text[], %(hosts)s::text[], %(failed)s::text[],
-                         %(reasons)s::text[], %(attempted)s::bool[])
-           AS g(id, token, state, code, enhanced, reply, host, failed, reason, attempted)
+                         %(reasons)s::text[], %(attempted)s::bool[], %(accepted)s::text[], %(at_once)s::bool[],
+                         %(causes)s::text[], %(exhausted)s::int[], %(intervals)s::float8[], %(periods)s::float8[],
+                         %(handed_over)s::bool[])
+           AS g(id, token, state, code, enhanced, reply, host, failed, reason, attempted, accepted, at_once, cause,
+                exhausted, interval, period, handed_over)
 ), done AS (
     UPDATE mail_delivery d
        SET state = CASE WHEN over.over THEN 'error' ELSE g.state END,
-           code = CASE WHEN over.over THEN %(exhausted)s ELSE g.code END,
+           code = CASE WHEN over.over THEN g.exhausted ELSE g.code END,
            enhanced_status = g.enhanced, reply = g.reply, remote_host = g.host, failed_address = g.failed,
            reason = CASE WHEN g.state = 'excluded' THEN g.reason ELSE d.reason END,
+           accepted = CASE WHEN g.accepted = '' THEN d.accepted ELSE d.accepted || string_to_array(g.accepted, E'\n') END,
+           cause = CASE WHEN over.over OR g.state = 'error' THEN g.cause ELSE '' END,
            attempts = d.attempts + g.attempted::int,
+           sent_at = CASE WHEN g.handed_over OR d.accepted <> '{}' THEN d.sent_at END,
            first_attempt_at = CASE WHEN g.attempted THEN COALESCE(d.first_attempt_at, statement_timestamp()) ELSE d.first_attempt_at END,
-           next_at = CASE WHEN g.state = 'deferred' AND NOT over.over
+           next_at = CASE WHEN g.at_once AND NOT over.over THEN statement_timestamp()
+                          WHEN g.state = 'deferred' AND NOT over.over
                           THEN GREATEST(statement_timestamp() + interval '1 second', LEAST(
-                                   statement_timestamp() + (1 + %(jitter)s * (2 * random() - 1)) * %(interval)s * interval '1 minute',
-                                   COALESCE(d.first_attempt_at, statement_timestamp()) + %(period)s * interval '1 minute'))
+                                   statement_timestamp() + (1 + %(jitter)s * (2 * random() - 1)) * g.interval * interval '1 minute',
+                                   COALESCE(d.first_attempt_at, statement_timestamp()) + g.period * interval '1 minute'))
                           ELSE d.next_at END,
            decided_at = CASE WHEN g.state = 'excluded' THEN statement_timestamp() ELSE d.decided_at END,
            lease_until = NULL,
            result_at = CASE WHEN g.state = 'deferred' AND NOT over.over THEN d.result_at ELSE statement_timestamp() END
       FROM given g
       JOIN mail_delivery me ON me.id = g.id
-      CROSS JOIN LATERAL (SELECT g.state = 'deferred'
-                             AND me.first_attempt_at + %(period)s * interval '1 minute' <= statement_timestamp() IS TRUE AS over) over
+      CROSS JOIN LATERAL (SELECT g.state = 'deferred' AND NOT g.at_once
+                             AND me.first_attempt_at + g.period * interval '1 minute' <= statement_timestamp() IS TRUE AS over) over
      WHERE d.id = g.id AND d.token = g.token
        AND ((d.state || '') IN ('claimed', 'handing_over') OR ((d.state || '') = 'unknown' AND g.state IN ('sent', 'error')))
-    RETURNING d.id, d.lead_id, d.state, d.code, d.enhanced_status, d.reply, d.reason, d.failed_address, d.address
+    RETURNING d.id, d.lead_id, d.state, d.code, d.enhanced_status, d.reply, d.reason, d.failed_address, d.address,
+              d.cause, d.state <> 'sent' OR d.attempts > 1 OR d.again > 0 OR me.state = 'unknown' AS told
 ), noted AS (
     INSERT INTO mail_deliveryevent (delivery_id, at, what, code, enhanced_status, text)
     SELECT id, statement_timestamp(), state, code, enhanced_status, CASE WHEN state = 'excluded' AND reply = '' THEN reason ELSE reply END
-      FROM done
+      FROM done WHERE told
 )
-SELECT done.id, done.lead_id, done.state, done.code, done.failed_address IN ('', done.address), l.email_failures
+SELECT done.id, done.lead_id, done.state, done.code, done.failed_address IN ('', done.address), l.email_failures,
+       done.cause
   FROM done LEFT JOIN leads_lead l ON l.id = done.lead_id
 """
 
@@ -121,7 +141,7 @@ def _write(results: Sequence[Result]) -> set[int]:
         cursor.execute(
             _RECORD,
             {
-                "ids": [one.delivery_id for one in results],
+                "ids": [one.pk for one in results],
                 "tokens": [one.token for one in results],
                 "states": [str(one.state.value) for one in results],
                 "codes": [one.code for one in results],
@@ -131,10 +151,14 @@ def _write(results: Sequence[Result]) -> set[int]:
                 "failed": [clean_text(one.failed_address, 320) for one in results],
                 "reasons": [one.reason for one in results],
                 "attempted": [one.attempted for one in results],
-                "exhausted": RETRIES_EXHAUSTED,
+                "accepted": ["\n".join(one.accepted) for one in results],
+                "handed_over": [one.handed_over for one in results],
+                "at_once": [one.at_once for one in results],
+                "causes": [one.cause for one in results],
+                "exhausted": [one.exhausted for one in results],
                 "jitter": JITTER,
-                "interval": plan.interval_minutes,
-                "period": plan.period_minutes,
+                "intervals": [one.interval or plan.interval_minutes for one in results],
+                "periods": [one.period or plan.period_minutes for one in results],
             },
         )
         rows = cursor.fetchall()
@@ -143,9 +167,13 @@ def _write(results: Sequence[Result]) -> set[int]:
 
 
 def _count_failures(rows: list[tuple[Any, ...]]) -> None:
-    failed = {lead for _id, lead, state, _code, _own, _n in rows if lead and state == "error"}
-    recovered = {lead for _id, lead, state, _code, _own, n in rows if lead and state == "sent" and n}
-    at_once = {lead for _id, lead, _s, code, own, _n in rows if lead and own and code in SWITCH_OFF_AT_ONCE}
+    failed = {lead for _id, lead, state, *_rest in rows if lead and state == "error"}
+    recovered = {lead for _id, lead, state, _code, _own, n, _cause in rows if lead and state == "sent" and n}
+    at_once = {
+        lead
+        for _id, lead, _state, code, own, _n, cause in rows
+        if lead and own and code in SWITCH_OFF_AT_ONCE and cause != Cause.OURS
+    }
     if failed or recovered:
         try:
             with transaction.atomic():
@@ -159,7 +187,7 @@ def _count_failures(rows: list[tuple[Any, ...]]) -> None:
 
 def _written_before(results: Sequence[Result], written: set[int]) -> set[int]:
     """After a repeat: rows that already show the result, under the same token, were committed the first time."""
-    missing = [one for one in results if one.delivery_id not in written]
+    missing = [one for one in results if one.pk not in written]
     if not missing:
         return set()
     with connection.cursor() as cursor:
@@ -167,7 +195,7 @@ def _written_before(results: Sequence[Result], written: set[int]) -> set[int]:
             "SELECT d.id FROM mail_delivery d JOIN unnest(%s::bigint[], %s::bigint[], %s::text[]) AS g(id, token, state) "
             "ON d.id = g.id AND d.token = g.token AND (d.state = g.state OR g.state = 'deferred' AND d.state = 'error')",
             [
-                [one.delivery_id for one in missing],
+                [one.pk for one in missing],
                 [one.token for one in missing],
                 [str(one.state.value) for one in missing],
             ],
@@ -175,16 +203,19 @@ def _written_before(results: Sequence[Result], written: set[int]) -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def take_back(delivery_ids: Sequence[int], token: int) -> None:
-    """handing_over → queued, for rows whose dot was certainly not sent: the holder saw the intent's commit fail or
-    never began. Only the holder may say this; the sweeper never does."""
+def take_back(held: Sequence[Held]) -> None:
+    """handing_over → queued, for rows whose dot was certainly not sent: the holder saw the intent's commit fail, or the
+    session ended before the body. Only the holder may say this; the sweeper never does. No attempt is counted."""
 
     def act() -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE mail_delivery d SET state = 'queued', lease_until = NULL, sent_at = NULL "
-                "WHERE d.id = ANY(%s) AND d.token = %s AND (d.state || '') IN ('claimed', 'handing_over')",
-                [list(delivery_ids), token],
+                "UPDATE mail_delivery d SET state = 'queued', lease_until = NULL, "
+                "sent_at = CASE WHEN d.accepted = '{}' THEN NULL ELSE d.sent_at END "
+                "FROM unnest(%s::bigint[], %s::bigint[]) AS held(id, token) "
+                "WHERE d.id = held.id AND d.token = held.token AND (d.state || '') IN ('claimed', 'handing_over')",
+                [[one.pk for one in held], [one.token for one in held]],
             )
 
-    _patiently(act)
+    if held:
+        _patiently(act)

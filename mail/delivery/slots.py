@@ -1,46 +1,43 @@
-"""How many processes deliver one job at the same time: advisory locks of PostgreSQL, gone with their connection.
+"""How many processes of one worker hand mail over at the same time: all but one, so that the tick, a mailing's start and
+an import always find a free one. Advisory locks of PostgreSQL, gone with their connection.
 
 They only spread the work; correctness never depends on them (claims do that), nor on Redis.
 """
 
+import os
+import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection
 
-PER_JOB = 2
-_SPACE = 0x534D50  # "SMP", in the upper bits: other advisory locks of this database stay out of the way
-_NO_JOB = 0
+_SPACE = 0x534D5045  # "SMPE", in the upper bits: other advisory locks of this database stay out of the way
+_engines = 1
 
 
-def _key(job_id: int | None, slot: int) -> int:
-    return (_SPACE << 40) + ((job_id or _NO_JOB) << 4) + slot
+def allow_engines(processes: int) -> int:
+    """Said by the worker before it forks; returns how many of its processes may hand mail over."""
+    global _engines
+    _engines = max(1, processes - 1)
+    return _engines
+
+
+def _key(number: int) -> int:
+    # The children of one worker share their parent; of its hash 24 bits do: a collision costs only speed.
+    worker = zlib.crc32(f"{socket.gethostname()}:{os.getppid()}".encode()) & 0xFFFFFF
+    return (_SPACE << 32) + (worker << 8) + number
 
 
 @contextmanager
-def slot(job_id: int | None) -> Iterator[bool]:
-    """Holds one of the job's slots; yields False when all are taken."""
-    taken = next(
-        (number for number in range(PER_JOB) if _ask("pg_try_advisory_lock", _key(job_id, number))), None
-    )
+def engine_slot() -> Iterator[bool]:
+    """Holds one of the worker's slots; yields False when all are taken."""
+    taken = next((number for number in range(_engines) if _ask("pg_try_advisory_lock", _key(number))), None)
     try:
         yield taken is not None
     finally:
         if taken is not None:
-            _ask("pg_advisory_unlock", _key(job_id, taken))
-
-
-def free_slots(job_id: int | None) -> int:
-    """How many more processes could work on the job at the moment."""
-    keys = [_key(job_id, number) for number in range(PER_JOB)]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND (classid::bigint << 32) + objid::bigint = ANY(%s)",
-            [keys],
-        )
-        return PER_JOB - int(cursor.fetchone()[0])
+            _ask("pg_advisory_unlock", _key(taken))
 
 
 def _ask(function: str, key: int) -> bool:

@@ -24,6 +24,7 @@ from mail.search_items import template_choices, template_labels
 from mail.send_again import STATES as SEND_AGAIN_STATES
 from mail.sent_mail import NotRebuilt, rebuild
 from mail.smtp.replies import describe_code
+from mail.story import story
 from settings.permissions import needs_view
 
 BIGGEST_ID = 2**63 - 1
@@ -143,7 +144,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "repeats": Delivery.objects.filter(lead=one.lead_id, original_id=one.pk).order_by("pk")[:20]
         if one.lead_id
         else [],
-        "events": [(event, _event_label(event.what)) for event in one.events.all()],
+        "events": [(event, _event_label(event.what)) for event in story(one)],
         "dm_label": DmPermission(one.dm_permission).label
         if one.dm_permission in DmPermission.values
         else one.dm_permission,

@@ -63,7 +63,7 @@ def test_a_sweeper_passes_over_a_row_whose_intent_is_being_committed():
     """The intent makes the lease longer; a sweeper that saw the old one must look again."""
     job = make_sending_job("a@x.example.jp")
     [row] = claim(job.pk, 1)
-    intent = Intent(row.pk, row.token, job.snapshot_id, {}, "", timezone.now(), row.address)
+    intent = Intent(row.pk, row.token, job.snapshot_id, "{}", "", timezone.now(), row.address)
     with Other() as other:
         swept = []
 
@@ -94,6 +94,8 @@ def test_rsv_3_stop_while_a_batch_is_being_claimed():
         rows = claim(job.pk, 20)
         stopping.result(10)
         assert (
-            intend([Intent(r.pk, r.token, job.snapshot_id, {}, "", timezone.now(), r.address) for r in rows])
+            intend(
+                [Intent(r.pk, r.token, job.snapshot_id, "{}", "", timezone.now(), r.address) for r in rows]
+            )
             == set()
         )

@@ -21,8 +21,9 @@ django.setup()
 from django.db import transaction
 from django.utils import timezone
 
-from mail.delivery import claim, engine, record, sweep
-from mail.smtp import blocking as client
+from mail.delivery import claim, engine, feeder, record, sweep, yards
+from mail.smtp import client
+from mail.smtp.stuffing import stuff
 
 claim.LEASE_MARGIN = engine.LEASE_MARGIN = 0.2
 
@@ -54,36 +55,49 @@ def arm(step, number):
 
         return wrapped
 
-    def half_a_body(self, data):
+    def awaited(method):
+        async def wrapped(*args, **kwargs):
+            result = await method(*args, **kwargs)
+            if here():
+                die()
+            return result
+
+        return wrapped
+
+    def half_a_body(self, flight, data):
         if here():
-            self.sock.sendall(client.stuff(data)[: len(data) // 2])
+            self.wire.sock.setblocking(True)
+            self.wire.sock.sendall(stuff(data)[: len(data) // 2])
             time.sleep(0.05)
             die()
-        return send_body(self, data)
+        body(self, flight, data)
 
-    def dot_without_waiting(self):
+    def dot_without_waiting(self, flight, data):
         if here():
-            self.sock.sendall(b".\r\n")
-            time.sleep(0.1)  # the sink has written it down by now
+            self.wire.sock.setblocking(True)
+            self.wire.sock.sendall(stuff(data) + b".\r\n")
+            time.sleep(0.3)  # the sink has written it down by now
             die()
-        return send_dot(self)
+        body(self, flight, data)
 
-    send_body, send_dot = client.Connection.send_body, client.Connection.send_dot
+    yards.WORTH_A_LANE = 1000  # one connection: its steps come one after the other
+    engine.LINGER = 0.0
+    body = client.Session.body
     match step:
         case "after_claim":
-            engine.claim = after(engine.claim)
+            feeder.claim = after(feeder.claim)
         case "after_354":
-            client.Connection.start = after(client.Connection.start)
+            client.Flight.ready = awaited(client.Flight.ready)
         case "before_intent_commit":
             engine.intend = uncommitted(engine.intend, here)
         case "after_intent":
             engine.intend = after(engine.intend)
         case "mid_body":
-            client.Connection.send_body = half_a_body
+            client.Session.body = half_a_body
         case "after_dot":
-            client.Connection.send_dot = dot_without_waiting
+            client.Session.body = dot_without_waiting
         case "after_reply":
-            client.Connection.send_dot = after(client.Connection.send_dot)
+            client.Flight.verdict = awaited(client.Flight.verdict)
         case "before_record_commit":
             record._count_failures = after(record._count_failures)
         case "after_record":

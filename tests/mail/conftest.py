@@ -1,6 +1,7 @@
 import pytest
 
 from mail import sending_domains
+from mail.delivery import engine
 from smp.demo.dns_server import DnsServer
 from tests.connections import Other
 from tests.mail.domains import BOUNCE, good_zone
@@ -15,6 +16,14 @@ def sink(tmp_path, settings):
         settings.SMTP_TIMEOUT = 5
         settings.SMTP_DOT_TIMEOUT = 1
         yield running
+        engine.shut_down(patience=10)
+
+
+@pytest.fixture(autouse=True)
+def no_engine_stays():
+    """Its threads have database connections of their own, and know the test's settings."""
+    yield
+    engine.shut_down(patience=10)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from leads.models import Lead
 from mail.delivery.claim import claim
 from mail.delivery.failures import recount
 from mail.delivery.record import Result, record
+from mail.models import Delivery
 from mail.models.delivery import DeliveryState
 from tests.factories import make_delivery, make_lead, make_sending_job
 
@@ -122,7 +123,7 @@ def test_flag_1_a_success_resets_the_row(lead):
     [row] = claim(job.pk, 1)
     from mail.delivery.intent import Intent, intend
 
-    intend([Intent(row.pk, row.token, job.snapshot_id, {}, "", timezone.now(), lead.email)])
+    intend([Intent(row.pk, row.token, job.snapshot_id, "{}", "", timezone.now(), lead.email)])
     record([Result(row.pk, row.token, DeliveryState.SENT, 40000)])
     assert Lead.objects.get(pk=lead.pk).email_failures == 0
 
@@ -135,5 +136,5 @@ def test_a_count_that_fails_does_not_cost_the_result(monkeypatch):
     job = make_sending_job("a@x.example.jp")
     [row] = claim(job.pk, 1)
     assert record([Result(row.pk, row.token, DeliveryState.ERROR, 42550)]) == {row.pk}
-    row.refresh_from_db()
+    row = Delivery.objects.get(pk=row.pk)
     assert (row.state, row.code) == ("error", 42550)

@@ -9,12 +9,13 @@ from django.utils import timezone
 
 from mail import tasks
 from mail.delivery.claim import claim
-from mail.delivery.queue import jobs_with_due_mail
-from mail.delivery.slots import PER_JOB, free_slots, slot
+from mail.delivery.queue import jobs_with_due_mail, mark_progress
+from mail.delivery.slots import allow_engines, engine_slot
+from mail.delivery.watchdog import stuck
 from mail.models import Delivery, SendJob
 from tests.factories import make_delivery, make_lead, make_sending_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_the_tick_finds_due_mail_without_any_message(hints):
     assert jobs_with_due_mail() == [None, job.pk]
     tasks.tick()
     kicks = [given for given in hints if given[0] == "mail.tasks.deliver_job"]
-    assert kicks == [("mail.tasks.deliver_job",)] * PER_JOB + [("mail.tasks.deliver_job", job.pk)] * PER_JOB
+    assert kicks == [("mail.tasks.deliver_job",)] * tasks.HINTS  # whoever comes does everybody's work
     assert ("imports",) in hints
     assert cache.get(tasks.TICK_KEY) > 0
 
@@ -99,23 +100,66 @@ def test_without_redis_the_tick_still_works(hints, settings):
     }
     job = make_sending_job("a@x.example.jp")
     tasks.tick()
-    assert ("mail.tasks.deliver_job", job.pk) in hints
+    assert ("mail.tasks.deliver_job",) in hints
+    assert jobs_with_due_mail() == [job.pk]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_slots_bound_how_many_work_on_one_job(other_connection):
-    assert free_slots(7) == PER_JOB
-    with slot(7) as first:
+@pytest.fixture
+def three_processes():
+    assert allow_engines(3) == 2
+    yield
+    assert allow_engines(2) == 1
+
+
+def test_one_process_of_a_worker_stays_free(other_connection, three_processes):
+    """Two of three may hand mail over; the tick, starts and imports find the third."""
+    with engine_slot() as first:
         assert first
-        assert free_slots(7) == PER_JOB - 1
-        assert free_slots(8) == PER_JOB
         with other_connection() as other:
-            second = slot(7)
+            second = engine_slot()
             assert other.run(second.__enter__) is True
-            assert free_slots(7) == 0
+            with other_connection() as another:
+                assert another.run(engine_slot().__enter__) is False
         # Its connection is gone, and the slot with it, as soon as the server has noticed.
         deadline = time.monotonic() + 10
-        while free_slots(7) != PER_JOB - 1 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert free_slots(7) == PER_JOB - 1
-    assert free_slots(7) == PER_JOB
+        taken = False
+        while not taken and time.monotonic() < deadline:
+            with other_connection() as other:
+                slot = engine_slot()
+                taken = other.run(slot.__enter__)
+                other.run(slot.__exit__, None, None, None)
+        assert taken
+
+
+def test_a_worker_of_one_process_hands_mail_over_too():
+    assert allow_engines(1) == 1
+
+
+def test_the_watchdog_sees_due_mail_that_nobody_takes(hints, caplog):
+    """Due rows without progress are an error in the log, and gone from it as soon as somebody takes them."""
+    long_ago = timezone.now() - timedelta(minutes=30)
+    job = make_sending_job("a@x.example.jp", "b@x.example.jp")
+    SendJob.objects.filter(pk=job.pk).update(started_at=long_ago)
+    job.deliveries.update(next_at=long_ago)
+    single = make_delivery(make_lead("c@x.example.jp"), kind="single", snapshot=job.snapshot)
+    Delivery.objects.filter(pk=single.pk).update(next_at=long_ago)
+    young = make_sending_job("d@x.example.jp")
+    tasks.tick()
+    assert [one.job_id for one in stuck(now=timezone.now())] == [None, job.pk]
+    told = [record.getMessage() for record in caplog.records if "no worker takes them" in record.getMessage()]
+    assert len(told) == 2
+    assert any(f"job {job.pk}:" in text for text in told)
+    assert not any(f"job {young.pk}:" in text for text in told)
+    mark_progress({job.pk})
+    assert [one.job_id for one in stuck(now=timezone.now())] == [None]
+
+
+def test_a_paused_or_put_off_mailing_is_not_stuck():
+    long_ago = timezone.now() - timedelta(minutes=30)
+    paused = make_sending_job("a@x.example.jp")
+    paused.deliveries.update(next_at=long_ago)
+    SendJob.objects.filter(pk=paused.pk).update(state="paused")
+    later = make_sending_job("b@x.example.jp")
+    SendJob.objects.filter(pk=later.pk).update(started_at=long_ago)
+    later.deliveries.update(next_at=timezone.now() + timedelta(minutes=10))
+    assert stuck(now=timezone.now()) == []

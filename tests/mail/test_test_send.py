@@ -181,6 +181,7 @@ def test_a_template_that_cannot_be_merged_is_refused_on_the_screen(client, misak
     assert Delivery.objects.count() == 0
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_test_mail_arrives(client, misaki, sink):
     """TEST-1, TEST-6: through the same engine as every other mail, to the address typed and to nobody else."""
     fit(1, last_name="佐々木")

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from mail.delivery.slots import allow_engines
 from smp.celery import app
 
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
             os.environ.setdefault(
                 "C_FORCE_ROOT", "1"
             )  # containers and the demo; nothing is ever unpickled (JSON)
+        allow_engines(options["concurrency"])
         # worker_main reads sys.argv through click for its own messages only
         sys.argv = ["celery", "worker"]
         app.worker_main(

@@ -1,0 +1,181 @@
+"""The engine's questions to those who know the ways: which site, which source, how fast, signed by whom (RATE-1..4)."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+from time import monotonic
+from typing import cast
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from mail.delivery.brake import Tally, braked_domains, count_results, receiving_domain
+from mail.delivery.parcel import Parcel
+from mail.delivery.record import Result
+from mail.delivery.retries import RetryPlan, retry_plan
+from mail.delivery.sites import Site, Sites
+from mail.delivery.throttle import Admission, Permit, Throttle
+from mail.models.delivery import DeliveryState
+from mail.sending_domains import pool_for, signer_for
+from mail.smtp.client import Tls
+from mail.smtp.mx import NoRoute
+from mail.smtp.outcomes import NoSession
+from mail.smtp.replies import Reply
+
+__all__ = ["Admission", "NoRoute", "Routing", "Site"]
+
+KNOWN_SECONDS = 20.0
+KNOWN_ENTRIES = 20_000
+REFRESHED_EVERY = 5.0
+BRAKES_KEPT = 1.0
+
+
+class Routing:
+    """One per engine. Everything async runs on its loop."""
+
+    def __init__(self) -> None:
+        self.sites = Sites()
+        self.throttle = Throttle()
+        self._known: OrderedDict[str, tuple[float, Site]] = OrderedDict()
+        self._plan = RetryPlan(30, 24 * 60)
+        self._fresh_until = 0.0
+        self._brakes: dict[int, set[str]] = {}
+        self._brakes_until = 0.0
+
+    # ---- where to
+
+    def known_site(self, domain: str) -> Site | None:
+        """What `site_of` found a moment ago, without waiting."""
+        until, site = self._known.get(domain, (0.0, None))
+        return site if until > monotonic() else None
+
+    async def site_of(self, domain: str) -> Site:
+        """Raises NoRoute."""
+        site = await self.sites.site_of(domain)
+        self._known[domain] = (monotonic() + KNOWN_SECONDS, site)
+        self._known.move_to_end(domain)
+        while len(self._known) > KNOWN_ENTRIES:
+            self._known.popitem(last=False)
+        return site
+
+    async def addresses(self, site: Site, source: str) -> AsyncIterator[tuple[str, str, int]]:
+        """(host, address, port) in the order to try them: of the source's family, if one is set. Raises NoSession when
+        no host has such an address."""
+        told = ""
+        family = ip_address(source).version if source else 0
+        found = False
+        for host in site.hosts:
+            if site.relay:
+                found = True
+                yield host, host, site.port
+                continue
+            try:
+                addresses = await self.sites.resolver.addresses(host)
+            except NoRoute as error:
+                told = error.text
+                continue
+            for address in addresses:
+                if family and ip_address(address).version != family:
+                    told = _("%(source)s has no way to %(address)s.") % {"source": source, "address": address}
+                    continue
+                found = True
+                yield host, address, site.port
+        if not found:
+            if family and told:
+                await self.no_way(site, source, told)
+            raise NoSession(told or f"{site.label}: no address")
+
+    def tls(self, site: Site) -> Tls:
+        if site.relay and not settings.RELAY_STARTTLS:
+            return "never"
+        return cast(Tls, site.rule.tls)
+
+    # ---- how fast
+
+    async def admit(self, site: Site, pool: str, count: int) -> Admission:
+        return await self.throttle.admit(site, pool, count)
+
+    async def connect(self, site: Site, source: str) -> Permit | None:
+        return await self.throttle.connect(site, source)
+
+    async def disconnect(self, permit: Permit) -> None:
+        await self.throttle.disconnect(permit)
+
+    async def complained(self, site: Site, source: str, reply: Reply) -> None:
+        await self.throttle.complained(site, source, reply)
+
+    async def no_way(self, site: Site, source: str, why: str) -> None:
+        await self.throttle.no_way(site, source, why)
+
+    async def went_well(self, site: Site, source: str, count: int) -> None:
+        await self.throttle.went_well(site, source, count)
+
+    async def close(self) -> None:
+        await self.throttle.close()
+
+    # ---- how often
+
+    def refresh(self) -> None:
+        """From a thread with a database connection, every few seconds: what the loop must know without asking."""
+        if monotonic() >= self._fresh_until:
+            self._plan = retry_plan()
+            self._fresh_until = monotonic() + REFRESHED_EVERY
+
+    def retry_plan(self, site: Site | None) -> RetryPlan:
+        """ERR-3, minutes: the destination's own, or the system's."""
+        rule = None if site is None else site.rule
+        if rule is None or (rule.retry_interval_minutes is None and rule.retry_period_hours is None):
+            return self._plan
+        return RetryPlan(
+            rule.retry_interval_minutes or self._plan.interval_minutes,
+            rule.retry_period_hours * 60 if rule.retry_period_hours else self._plan.period_minutes,
+        )
+
+    def with_retries(self, result: Result, site: Site | None) -> Result:
+        if result.state != DeliveryState.DEFERRED:
+            return result
+        plan = self.retry_plan(site)
+        return replace(result, interval=plan.interval_minutes, period=plan.period_minutes)
+
+    # ---- in whose name
+
+    def sign(self, parcel: Parcel) -> bytes:
+        """The DKIM-Signature to put in front, empty without a key. From the signer's thread; finds the pool too."""
+        parcel.pool = pool_for(parcel.from_address, parcel.purpose)
+        signer = signer_for(parcel.from_address)
+        return b"" if signer is None else signer.sign(parcel.data, at=timezone.now())
+
+    # ---- the brake (RATE-2)
+
+    def braked(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Those that must not be sent until somebody lets their job go on at the domain. From the feeder's thread."""
+        jobs = {parcel.row.job_id for parcel in parcels if parcel.row.job_id is not None}
+        if monotonic() >= self._brakes_until or not jobs <= self._brakes.keys():
+            self._brakes = braked_domains(jobs | self._brakes.keys() if len(self._brakes) < 500 else jobs)
+            self._brakes_until = monotonic() + BRAKES_KEPT
+        if not any(self._brakes.values()):
+            return []
+        return [
+            parcel
+            for parcel in parcels
+            if parcel.row.job_id is not None
+            and receiving_domain(parcel.row.address) in self._brakes.get(parcel.row.job_id, ())
+        ]
+
+    def recorded(self, results: Sequence[tuple[Parcel, Result]]) -> None:
+        """From the records' desk, after the commit."""
+        tallies: dict[int, dict[str, Tally]] = {}
+        for parcel, result in results:
+            if parcel.row.job_id is None:
+                continue
+            tally = Tally().plus(result.state, result.cause)
+            if any(tally):
+                of_job = tallies.setdefault(parcel.row.job_id, {})
+                domain = parcel.domain
+                before = of_job.get(domain, Tally())
+                of_job[domain] = Tally(*(a + b for a, b in zip(before, tally, strict=True)))
+        for job_id, of_domains in tallies.items():
+            if count_results(job_id, of_domains, now=timezone.now()):
+                self._brakes_until = 0.0
