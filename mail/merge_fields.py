@@ -64,11 +64,15 @@ def values_for(
     """{lead id: {name: text}} for every lead and every name asked for, empty where the lead has no value.
 
     `names`: what the template uses (`Skeleton.names`), Japanese or English; None = all names of all fields.
-    Names that do not exist are left out. Number of queries: one, plus what registered fields need for all leads.
+    Names that do not exist are left out. Number of queries: one, if `names` holds any that may be a column's, plus
+    what registered fields need for all leads.
     """
     leads = list(leads)
-    by_name = {name: field for field in merge_fields() for name in field.names}
-    wanted = by_name.keys() if names is None else [name for name in names if name in by_name]
+    asked = None if names is None else list(names)
+    by_name = {name: field for field in _FIELDS.values() for name in field.names}
+    if asked is None or not by_name.keys() >= set(asked):
+        by_name = {name: field for field in merge_fields() for name in field.names}
+    wanted = by_name.keys() if asked is None else [name for name in asked if name in by_name]
     columns: dict[str, Mapping[int, str]] = {}
     merged: dict[int, dict[str, str]] = {lead.id: {} for lead in leads}
     for name in wanted:
