@@ -24,12 +24,16 @@ from mail.smtp.mx import NoRoute
 from mail.smtp.outcomes import NoSession
 from mail.smtp.replies import Reply
 
-__all__ = ["Admission", "NoRoute", "Routing", "Site"]
+__all__ = ["Admission", "NoRoute", "OtherFamily", "Routing", "Site"]
 
 KNOWN_SECONDS = 20.0
 KNOWN_ENTRIES = 20_000
 REFRESHED_EVERY = 5.0
 BRAKES_KEPT = 1.0
+
+
+class OtherFamily(NoSession):
+    """The site has no address that this source of ours can reach; another source of the pool may."""
 
 
 class Routing:
@@ -62,8 +66,8 @@ class Routing:
 
     async def addresses(self, site: Site, source: str) -> AsyncIterator[tuple[str, str, int]]:
         """(host, address, port) in the order to try them: of the source's family, if one is set. Raises NoSession when
-        no host has such an address."""
-        told = ""
+        no host has an address, OtherFamily when none is of that family: the source is not used there for a while."""
+        told, other_family = "", ""
         family = ip_address(source).version if source else 0
         found = False
         for host in site.hosts:
@@ -78,13 +82,14 @@ class Routing:
                 continue
             for address in addresses:
                 if family and ip_address(address).version != family:
-                    told = _("%(source)s has no way to %(address)s.") % {"source": source, "address": address}
+                    other_family = _("%(source)s has no way to %(address)s.") % {"source": source, "address": address}
                     continue
                 found = True
                 yield host, address, site.port
         if not found:
-            if family and told:
-                await self.no_way(site, source, told)
+            if other_family:
+                await self.no_way(site, source, other_family)
+                raise OtherFamily(other_family)
             raise NoSession(told or f"{site.label}: no address")
 
     def tls(self, site: Site) -> Tls:

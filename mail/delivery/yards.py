@@ -20,7 +20,7 @@ from mail.delivery import verdicts
 from mail.delivery.lanes import Lane
 from mail.delivery.parcel import Parcel
 from mail.delivery.record import Result
-from mail.delivery.routing import Admission, Site
+from mail.delivery.routing import Admission, OtherFamily, Site
 from mail.smtp.client import Session, Tls
 from mail.smtp.outcomes import NoSession
 from mail.smtp.replies import Reply
@@ -310,6 +310,11 @@ class Yard:
             await self.engine.routing.disconnect(permit)
 
     def _not_opened(self, error: NoSession) -> None:
+        if isinstance(error, OtherFamily):  # no attempt: they are admitted again, from another source
+            parcels = list(self.ready)
+            self.ready.clear()
+            self.way.put(parcels)
+            return
         logger.warning("no session with %s: %s", self.way.site.label, error.text)
         if error.reply is not None:
             self.complained(error.reply)
