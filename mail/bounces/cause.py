@@ -64,7 +64,9 @@ def cause_of(code: int, enhanced: str, text: str, *, stage: str, domain: str = "
 # Said by one provider only; looked at before everything else.
 _SAYINGS: tuple[tuple[Cause, str], ...] = (
     (Cause.TEMPORARY, r"receiving mail (?:at a rate|too quickly)|receivingrate"),
-    (Cause.NO_MAILBOX, r"p=nosuchuser|answer=6596|recipient address rejected: access denied"),
+    (Cause.TEMPORARY, r"not found, try again"),
+    # Exchange Online's way to say that there is no such recipient (directory-based edge blocking)
+    (Cause.NO_MAILBOX, r"5\.4\.1 .{0,40}recipient address rejected: access denied|p=nosuchuser|answer=6596"),
     (Cause.FULL, r"p=overquota|p=over ?quota|answer=6558"),
     (Cause.OTHER, r"p=disableduser|mailbox is disabled|account has been (?:disabled|suspended)"),
     (Cause.SIZE, r"message size limits|exceeds size limit|size limit exceeded"),
@@ -81,7 +83,7 @@ _STRONG_STATUS = {"5.2.2": Cause.FULL, "4.2.2": Cause.FULL, "5.3.4": Cause.SIZE,
 
 def _by_words(code: int, enhanced: str, words: str, stage: str) -> Cause | None:
     for cause, said in _SAID:
-        if said.search(words):
+        if said.search(f"{enhanced} {words}"):
             return cause
     for name, cause, pattern in GROUPS:
         if name in {"spam", "weak"} and enhanced in _STRONG_STATUS:
@@ -94,7 +96,7 @@ def _by_words(code: int, enhanced: str, words: str, stage: str) -> Cause | None:
 def _fold(text: str) -> str:
     """One lower-case line, compatibility forms folded, addresses as `@`, the marks of continued replies taken out."""
     text = unicodedata.normalize("NFKC", text[: TEXT_MAX * 2]).lower()
-    text = re.sub(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w.\[\]-]{1,255}", "@", text)
+    text = re.sub(r"[a-z0-9_.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z0-9_.\[\]-]{1,255}", "@", text)
     text = re.sub(r"\\r\\n|[\r\n]+ ?([245]\d\d)[- ]", " ", text).replace("`", "'").replace("’", "'")
     return " ".join(text.split())[:TEXT_MAX]
 

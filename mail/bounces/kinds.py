@@ -26,7 +26,7 @@ _AUTO_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _CHALLENGE = re.compile(
-    r"(?:please )?confirm (?:your|that you|you are|this) (?:e-?mail|message|sent|a human|human)|verif(?:y|ication) (?:of )?(?:your )?(?:e-?mail|message|required|sender|that)|challenge|sender (?:verification|confirmation|authentication)|boxbe|spamarrest|mailblocks|spam arrest|requires? (?:confirmation|verification|approval)|awaits? (?:moderator|approval|your confirmation)|(?:your )?message to .{1,80} awaits|moderator approval|held for (?:approval|moderation)|not (?:a member|subscribed)|confirmation (?:required|of your)|^(?:confirm|subscribe|unsubscribe)\b|認証(?:が必要|の?お願い)|承認待ち|保留",
+    r"(?:please )?confirm (?:your|that you|you are|this) (?:e-?mail|message|sent|a human|human)|verif(?:y|ication) (?:of )?(?:your )?(?:e-?mail|message|required|sender|that)|challenge|sender (?:verification|confirmation|authentication)|boxbe|spamarrest|mailblocks|spam arrest|requires? (?:confirmation|verification|approval)|awaits? (?:moderator|approval|your confirmation)|(?:your )?message to .{1,80} awaits|moderator approval|held for (?:approval|moderation)|request to (?:the )?mailing list .{1,80} (?:rejected|refused)|not (?:a member|subscribed)|confirmation (?:required|of your)|^(?:confirm|subscribe|unsubscribe)\b|認証(?:が必要|の?お願い)|承認待ち|保留",
     re.IGNORECASE,
 )
 _OTHER_SUBJECT = re.compile(

@@ -28,7 +28,10 @@ _SURE_FIELD = re.compile(
     r"(?:received[ \t]*:[ \t]*(?:from|by|\()|return-path[ \t]*:|message-id[ \t]*:|mime-version[ \t]*:|x-mailer[ \t]*:|delivered-to[ \t]*:|dkim-signature[ \t]*:)",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'`|={}]{1,64}@[A-Za-z0-9\u0080-\U0010ffff](?:[\w.-]{0,250}[\w])?")
+# An address in running text. Japanese stands right beside it, so its marks end it; `tidy` does the rest.
+_OUTSIDE = r"\s<>()\[\],;:\"`|={}、。，．；：「」『』【】（）＜＞〈〉《》・※→◆■●…"
+ADDRESS = rf"[^{_OUTSIDE}'][^{_OUTSIDE}]{{0,63}}@[A-Za-z0-9\u0080-\U0010ffff](?:[\w.-]{{0,250}}[\w])?"
+_ADDRESS = re.compile(ADDRESS)
 
 
 @dataclass
@@ -66,7 +69,19 @@ def unique(addresses) -> list[str]:  # type: ignore[no-untyped-def]
 
 
 def addresses_in(text: str) -> list[str]:
-    return [match.rstrip(".-_") for match in _ADDRESS.findall(text[:4000])]
+    return [tidy(match) for match in _ADDRESS.findall(text[:4000])]
+
+
+def tidy(address: str) -> str:
+    """Without what the text put around it: `mailto:`, stops, and Japanese words (`宛先a@example.jpは`)."""
+    address = re.sub(r"^(?:mailto|smtp|rfc822)[:;]", "", address, flags=re.IGNORECASE)
+    local, _at, domain = address.rpartition("@")
+    ascii_end = re.match(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(?=[^\x00-\x7f])", domain)
+    if ascii_end:
+        domain = ascii_end[0]
+    if domain.isascii():
+        local = re.sub(r"^[^\x00-\x7f]+(?=[!-~]+$)", "", local)
+    return f"{local}@{domain}".strip(".,;:'-").rstrip("_")
 
 
 def take_apart(root: Part) -> Notification:

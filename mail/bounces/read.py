@@ -75,11 +75,14 @@ def read_report(raw: bytes) -> Report:
         return Report("other")
 
 
-def _read(raw: bytes) -> Report:
+def _read(raw: bytes, *, wrapped: bool = False) -> Report:
     root = parse(raw)
     apart = take_apart(root)
     subject = clean_text(root.shown("subject"), 500)
     original = _original(apart)
+    inner = None if wrapped else _wrapped_report(root)
+    if inner is not None:
+        return _read(inner, wrapped=True)
     feedback = _feedback(root)
     if feedback is not None:
         return _complaint(feedback, original, subject)
@@ -97,6 +100,18 @@ def _read(raw: bytes) -> Report:
     action = "delayed" if kind == "delayed" else "failed"
     recipients = [_failed(one.address, action, "", one.reason, apart, subject) for one in named]
     return Report(kind, recipients, original, subject)
+
+
+def _wrapped_report(root: Part) -> bytes | None:
+    """A report that a list server passed on as an attachment (Mailman's "uncaught bounce")."""
+    if not re.search(r"bounce", root.shown("subject") + root.shown("from"), re.IGNORECASE):
+        return None
+    if root.type == "multipart/report":
+        return None
+    for part in root.walk():
+        if part.is_message and part.parts and part.parts[0].type == "multipart/report":
+            return part.decoded()
+    return None
 
 
 def _kind_without_status(root: Part, notice: str) -> str:
@@ -243,6 +258,10 @@ def _original(apart: Notification) -> dict[str, str]:
 
 
 def _feedback(root: Part) -> dict[str, str] | None:
+    if re.match(r"complaint about message from ", root.shown("subject"), re.IGNORECASE):  # Microsoft's JMRP
+        copies = [part.parts[0] for part in root.walk() if part.is_message and part.parts]
+        who = copies[0].get("x-hmxmroriginalrecipient") if copies else ""
+        return {"feedback-type": "abuse", "original-rcpt-to": who, "user-agent": "JMRP"}
     for part in root.walk():
         if part.type == "message/feedback-report" or (
             part is not root

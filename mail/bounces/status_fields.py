@@ -152,7 +152,9 @@ def address_in_field(value: str) -> str:
         return ""
     address = re.sub(r"\\x\{([0-9A-Fa-f]{1,6})\}", _character, address)  # utf-8-addr-xtext, RFC 6533
     angled = re.search(r"<([^<>\s]+@[^<>\s]+)>", address)
-    address = angled[1] if angled else re.sub(r"\s*\([^()]*\)\s*$", "", address).strip("<> \"';,")
+    address = angled[1] if angled else re.sub(r"\s*\([^()]*\)\s*$", "", address).strip("<> ;,'")
+    if not re.match(r"\"[^\"]+\"@", address):  # a quoted local part stays as it is
+        address = address.strip('"')
     address = re.sub(r"^(?:smtp|mailto|rfc822)[:;]\s*", "", address, flags=re.IGNORECASE)
     wanted = r"\+(2B|3D)" if "@" in address else r"\+([0-9A-F]{2})"  # xtext left as it was, RFC 3461 4
     address = re.sub(wanted, lambda match: chr(int(match[1], 16)), address)

@@ -9,16 +9,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mail.bounces.notification import Notification, unique
+from mail.bounces.notification import ADDRESS, Notification, tidy, unique
 from mail.bounces.status_fields import is_shortened
 
 RECIPIENTS_MAX = 100
 REASON_MAX = 1500
 LINES_MAX = 1200
 
-_A = r"[^\s<>()\[\],;:\"'`|={}]{1,64}@[A-Za-z0-9\u0080-\U0010ffff](?:[\w.-]{0,250}[\w])?"
 _QUOTED = r"\"[^\"\n]{1,64}\"@[A-Za-z0-9][\w.-]{0,250}\w"
-_ANY = rf"(?:{_QUOTED}|{_A})"
+_ANY = rf"(?:{_QUOTED}|{ADDRESS})"
 
 # An address at the head of its line, perhaps in marks.
 _HEAD = re.compile(
@@ -99,22 +98,18 @@ def _candidates(line: str, before: str) -> list[tuple[int, str]]:
         return found
     head = _HEAD.match(line)
     if head and not _BYSTANDER.search(before.strip()[-80:]):
-        found.append((0, _clean(head[1])))
+        found.append((0, tidy(head[1])))
     summary = _SUMMARY.match(line)
     if summary and not head:
-        return [(1, _clean(address)) for address in _ANYWHERE.findall(line)]
+        return [(1, tidy(address)) for address in _ANYWHERE.findall(line)]
     for label in _LABEL.finditer(line):
         match = _AFTER_LABEL.match(line, label.end())
         if match and not _BYSTANDER.search(line[max(0, label.start() - 40) : label.start()]):
-            found.append((0, _clean(match[1])))
+            found.append((0, tidy(match[1])))
     for match in _ANYWHERE.finditer(line):
         if not _BYSTANDER.search(line[max(0, match.start() - 60) : match.start()]):
-            found.append((2, _clean(match[1])))
+            found.append((2, tidy(match[1])))
     return found
-
-
-def _clean(address: str) -> str:
-    return re.sub(r"^(?:mailto|smtp|rfc822)[:;]", "", address, flags=re.IGNORECASE).strip(".,;:'")
 
 
 def _with_reasons(lines: list[str], chosen: list[tuple[int, str]]) -> list[Named]:

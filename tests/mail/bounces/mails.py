@@ -252,6 +252,16 @@ BOUNCES = {
     "dmarc": (dsn(POSTFIX, fields("rfc822; taro@gmail.com", "5.7.26", "smtp; 550-5.7.26 Unauthenticated email from smp.example is not accepted due to domain's DMARC policy.")), ["taro@gmail.com"], False),
     "subject quotes an absence": (dsn(POSTFIX + "<taro@example.jp>: User unknown", fields("rfc822; taro@example.jp", "5.1.1", "smtp; 550 5.1.1 User unknown"), subject="Undeliverable: 休業日と自動返信のお知らせ"), ["taro@example.jp"], True),
     "subject quotes an absence, words only": (mail(EXIM + "  taro@example.jp\n    No such user\n" + COPY + original(), subject="Undeliverable: Vacation notice: out of office in August"), ["taro@example.jp"], True),
+    "japanese without a space": (mail("宛先taro@example.jpは存在しないため、配信できませんでした。\n", sender="postmaster@example.jp", subject="=?utf-8?B?" + base64.b64encode("配信エラー".encode()).decode() + "?="), ["taro@example.jp"], True),
+    "japanese brackets": (mail("お送りいただいたメールは、以下の理由により配信できませんでした。\n\n【宛先】taro@example.jp\n【理由】該当するユーザーが存在しません\n", sender="postmaster@example.jp", subject="=?utf-8?B?" + base64.b64encode("メールが配信できませんでした".encode()).decode() + "?="), ["taro@example.jp"], True),
+    "apostrophe": (mail(QMAIL + "<o'brien@example.jp>:\nSorry, no mailbox here by that name. (#5.1.1)\n\n--- Below this line is a copy of the message.\n", subject="failure notice"), ["o'brien@example.jp"], True),
+    "quoted local part": (dsn(POSTFIX, fields('rfc822; "ta..ro"@example.jp', "5.1.1")), ['"ta..ro"@example.jp'], True),
+    "passed on by a list server": (
+        b"From: mailman@lists.example\nSubject: Uncaught bounce notification\nMIME-Version: 1.0\n"
+        b'Content-Type: multipart/mixed; boundary="=_m"\n\n--=_m\nContent-Type: text/plain\n\nThe attached message was received as a bounce.\n'
+        b"--=_m\nContent-Type: message/rfc822\n\n" + dsn(POSTFIX, fields("rfc822; taro@example.jp", "5.1.1")) + b"--=_m--\n",
+        ["taro@example.jp"], True),
+    "mobile: nobody named but in the copy": (mail("Your message could not be delivered: user unknown.\n\n--- Original message follows ---\n\n" + original()), ["taro@example.jp"], True),
     "no boundary": (dsn(POSTFIX, fields("rfc822; taro@example.jp", "5.1.1", "smtp; 550 5.1.1 User unknown"), Content_Type="multipart/report; report-type=delivery-status"), ["taro@example.jp"], True),
     "wrong boundary": (dsn(POSTFIX, fields("rfc822; taro@example.jp", "5.1.1", "smtp; 550 5.1.1 User unknown"), Content_Type='multipart/report; boundary="other"'), ["taro@example.jp"], True),
 }  # fmt: skip
@@ -319,6 +329,12 @@ NO_BOUNCES = {
     "expanded": ("report", dsn("Delivery to the following distribution list succeeded.", fields("rfc822; list@example.jp", "2.0.0", action="expanded"), subject="Expanded: News")),
     "arf abuse": ("complaint", feedback("Feedback-Type: abuse\nUser-Agent: SomeGenerator/1.0\nVersion: 1\nOriginal-Mail-From: <b.1234.abcdefgh@bounce.smp.example>\nOriginal-Rcpt-To: <taro@example.jp>\nSource-IP: 192.0.2.1")),
     "arf redacted": ("complaint", feedback("Feedback-Type: abuse\nUser-Agent: Provider-FBL/2.0\nVersion: 1", returned=original("redacted@redacted"))),
+    "jmrp": ("complaint", (
+        "From: staff@hotmail.com\nSubject: complaint about message from 192.0.2.1\nMIME-Version: 1.0\n"
+        'Content-Type: multipart/mixed; boundary="=_j"\n\n--=_j\nContent-Type: message/rfc822\n\n'
+        + original(**{"X-HmXmrOriginalRecipient": "taro@hotmail.co.jp"}) + "\n--=_j--\n").encode()),
+    "list moderator": ("other", mail("Your request to the List mailing list\n\n    Posting of your message titled \"News\"\n\nhas been rejected by the list moderator.\n\nAny questions or comments should be directed to the list administrator at:\n\n    list-owner@example.jp", sender="list-bounces@example.jp", subject='Request to mailing list "List" rejected', Return_Path="<list-bounces@example.jp>")),
+    "suspect mail": ("other", _person("I apologize for this automatic reply to your email. To control spam, I now allow incoming messages only from senders I have approved beforehand. taro@example.jp", "Re: News of November")),
     "arf fraud": ("complaint", feedback("Feedback-Type: fraud\nUser-Agent: X\nVersion: 1")),
     "arf not spam": ("other", feedback("Feedback-Type: not-spam\nUser-Agent: X\nVersion: 1")),
     "arf auth failure": ("other", feedback("Feedback-Type: auth-failure\nUser-Agent: X\nVersion: 1\nAuth-Failure: dmarc")),

@@ -144,6 +144,7 @@ WORDINGS = {
         (530, "5.7.0 Must issue a STARTTLS command first"),
         (530, "5.7.57 Client not authenticated to send mail."),
         (550, "SPF check failed"),
+        (550, "Too many invalid recipients"),
         (
             550,
             "permanent failure for one or more recipients (a@example.jp:blocked): your IP has a poor reputation",
@@ -169,6 +170,7 @@ WORDINGS = {
         (554, "5.6.0 Message contains a virus"),
         (550, "permanent failure for one or more recipients (a@example.jp:blocked)"),
         (550, "受信拒否されました"),
+        (554, "5.7.1 <a@example.jp>: Recipient address rejected: Access denied"),
         (554, "rejected due to content restrictions"),
     ],
     Cause.TEMPORARY: [
@@ -182,6 +184,7 @@ WORDINGS = {
         (0, "connect to mx.example.jp[192.0.2.5]:25: Connection refused"),
         (550, "5.4.7 Delivery expired (message too old) 'timeout'"),
         (0, "retry timeout exceeded"),
+        (0, "Name service error for name=example.jp type=MX: Host not found, try again"),
         (554, "5.4.6 Hop count exceeded - possible mail loop"),
         (0, "mail for example.jp loops back to myself"),
         (550, "5.2.1 The user you are trying to contact is receiving mail at a rate that prevents"),
