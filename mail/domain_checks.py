@@ -277,8 +277,12 @@ def check_dmarc(name: str, dns: Lookups) -> CheckItem:
         state, code = WRONG, "dmarc_several"
     else:
         state, code, params = _dmarc_finding(records[0], at, inherited=at != name)
+        if state == OK:
+            wanted = records[0]
+        elif code == "dmarc_no_reports":
+            wanted = f"{records[0].rstrip('; ')}; rua=mailto:dmarc-reports@{at}"
     return CheckItem(
-        "dmarc", state, code, params=params, found=shown(records), wanted=wanted if state != OK else "",
+        "dmarc", state, code, params=params, found=shown(records), wanted=wanted,
         name=f"_dmarc.{at if code != 'dmarc_missing' else name}", type="TXT",
     )  # fmt: skip
 

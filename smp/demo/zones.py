@@ -43,7 +43,7 @@ def make_sending_domains(user: User, *, now: datetime) -> None:
     since = now - timedelta(days=40)
     good = sending_domains.add_domain(DOMAIN, user=user, now=since)
     # activate_key would ask a DNS, which is not there while sample data is loaded.
-    DkimKey.objects.filter(domain=good).update(state=KeyState.ACTIVE, activated_at=since)
+    DkimKey.objects.filter(domain=good).update(state=KeyState.ACTIVE, created_at=since, activated_at=since)
     faulty = sending_domains.add_domain(FAULTY, user=user, now=now)
     SendingDomain.objects.filter(pk__in=[good.pk, faulty.pk]).update(created_at=since)
     sending_domains.forget()

@@ -432,3 +432,8 @@ def test_no_private_half_in_what_is_kept(dns, db):
     sending_domains.check_now(domain, now=timezone.now())
     assert "PRIVATE" not in str(domain.check_result)
     assert bytes(DkimKey.objects.get().private_key).hex() not in str(domain.check_result)
+
+
+def test_a_dmarc_record_without_reports_gets_them(dns):
+    dns.set(f"_dmarc.{DOMAIN}", {"TXT": ["v=DMARC1; p=reject;"]})
+    assert check_dmarc(DOMAIN, Lookups()).wanted == f"v=DMARC1; p=reject; rua=mailto:dmarc-reports@{DOMAIN}"
