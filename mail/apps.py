@@ -40,6 +40,12 @@ class MailConfig(AppConfig):
             Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job, position=20)
         )
         register_notice("mail", duplicates_reminder)
+        register_page(
+            Page("settings", _("Sending speed"), "speed", position=40,
+                 aliases=("送信速度", "流量制御", "送信元IP", "ウォームアップ", "スロットリング", "Throttling"),
+                 url_names=("speed_rule", "speed_own_rule", "speed_rule_add", "speed_rule_delete", "speed_source",
+                            "speed_source_add", "speed_source_delete"))
+        )  # fmt: skip
         delivery = ("delivery", "single_mail", "single_mail_confirm", "single_mail_done")
         register_page(
             Page("mail", _("Individual mail history"), "deliveries", look, url_names=delivery, position=30)

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from mail.models import Delivery, MailSettings, MailTemplate, SendingDomain, SendJob
 from mail.models.send_job import RecipientRule
 from settings.audit import Target, register_action, register_detail, register_target
+from settings.models import DomainRule, SourceIp
 
 
 def register() -> None:
@@ -42,6 +43,17 @@ def register() -> None:
     register_action("job.brake", _("Mailing braked at a domain"))
     register_action("job.go_on", _("Braked mailing goes on"))
     register_action("returned.export", _("Received bounces exported"))
+    register_target(Target("domainrule", _("Speed rule"), "", DomainRule))
+    register_target(Target("sourceip", _("Source IP"), "speed_source", SourceIp))
+    register_action("speed_rule.add", _("Speed rule added"))
+    register_action("speed_rule.change", _("Speed rule changed"))
+    register_action("speed_rule.reset", _("Speed rule back to the default"))
+    register_action("speed_rule.delete", _("Speed rule deleted"))
+    register_action("speed.release", _("Slowed receiver released"))
+    register_detail("source_ip", _("Source IP"))
+    register_action("source_ip.add", _("Source IP added"))
+    register_action("source_ip.change", _("Source IP changed"))
+    register_action("source_ip.delete", _("Source IP deleted"))
     register_action("delivery.export", _("Mail history exported"))
     register_action("template.create", _("Template added"))
     register_action("template.edit", _("Template edited"))
