@@ -7,6 +7,7 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import dns.exception
 import dns.resolver
@@ -22,7 +23,10 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from mail.alignment import alignment
+from mail.bounces.imap_poll import MailboxError, configured_mailbox, last_poll, look
 from mail.dns_lookup import system_resolver
+from mail.models import Delivery, ReturnedMail
+from mail.models.delivery import DeliveryState
 from mail.sending_domains import listed_domains
 
 TIMEOUT = 5.0  # seconds
@@ -31,6 +35,8 @@ TICK_TOO_OLD = 30.0  # seconds; the tick comes every two
 CLOCK_TOO_FAR = (
     5.0  # seconds between this host and the database: leases and due times are compared across hosts
 )
+NOTHING_RETURNED = timedelta(days=30)
+MANY_SENT = 2000  # mails in that time: some of them must have failed later
 DISK_LOW = 2 * 1024**3
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 
@@ -51,11 +57,11 @@ def examine() -> list[Finding]:
     if findings[0].state == OK:
         findings += [check_migrations(), check_clock(now=time.time())]
         if findings[1].state == OK:
-            findings.append(check_sending_domains())
+            findings += [check_sending_domains(), check_returned(now=timezone.now())]
     findings.append(check_broker())
     if findings[-1].state == OK:
         findings += [check_workers(), check_tick(now=time.time())]
-    return [*findings, check_relay(), check_intake(), check_dns(), check_disk()]
+    return [*findings, check_relay(), check_intake(), *check_mailbox(), check_dns(), check_disk()]
 
 
 def check_database() -> Finding:
@@ -190,6 +196,8 @@ def check_tick(*, now: float) -> Finding:
 
 
 def check_relay() -> Finding:
+    if not settings.RELAY:
+        return Finding("relay", OK, _("none: mail goes straight to the receivers"))
     return _smtp_answers(
         "relay",
         settings.RELAY,
@@ -203,6 +211,46 @@ def check_intake() -> Finding:
     return _smtp_answers(
         "intake", f"{host}:{port}", _("Start it: manage.py intake. Bounces are not recorded without.")
     )
+
+
+def check_mailbox() -> list[Finding]:
+    """The mailbox bounces are fetched from: whether it lets us in, and what the last poll met. [] when there is none."""
+    advice = _("Check SMP_BOUNCE_IMAP and its password. Bounces wait in the mailbox until then.")
+    try:
+        mailbox = configured_mailbox()
+        if mailbox is None:
+            return []
+        waiting = look(mailbox, timeout=TIMEOUT)
+    except MailboxError as error:
+        return [Finding("mailbox", WRONG, str(error), advice)]
+    text = _("%(name)s: %(n)s mails") % {"name": mailbox.name, "n": waiting}
+    last = last_poll()
+    if last is None:
+        start = _("Start manage.py intake, which reads it; nobody has read it within a day.")
+        return [Finding("mailbox", WARNING, text, start)]
+    if last["error"]:
+        return [Finding("mailbox", WRONG, f"{text}; {last['error']}", advice)]
+    return [Finding("mailbox", OK, text)]
+
+
+def check_returned(*, now: datetime) -> Finding:
+    """When something last came back. Thousands of mails without a single bounce mean that none finds its way here."""
+    last = ReturnedMail.objects.order_by("-pk").values_list("at", flat=True).first()
+    if last is not None and last > now - NOTHING_RETURNED:
+        return Finding(
+            "returned",
+            OK,
+            _("the last mail came back %(at)s") % {"at": f"{timezone.localtime(last):%Y-%m-%d %H:%M}"},
+        )
+    newest = Delivery.objects.order_by("-pk").values_list("state", "decided_at")[: 2 * MANY_SENT]
+    sent = sum(state == DeliveryState.SENT and at > now - NOTHING_RETURNED for state, at in newest)
+    text = _("nothing came back within %(days)s days") % {"days": NOTHING_RETURNED.days}
+    if sent >= MANY_SENT:
+        check = _(
+            "That is unlikely. Check the MX of %(domain)s, and that mail for it reaches manage.py intake (docs/operating.md)."
+        )
+        return Finding("returned", WARNING, text, check % {"domain": settings.BOUNCE_DOMAIN})
+    return Finding("returned", OK, text)
 
 
 def _smtp_answers(name: str, address: str, advice: str) -> Finding:

@@ -103,9 +103,9 @@ def poll(mailbox: Mailbox) -> Polled:
         return _take_all(connection, mailbox, uids, keyword)
 
 
-def look(mailbox: Mailbox) -> str:
-    """For doctor: logs in, and changes nothing. MailboxError when it cannot."""
-    with _opened(mailbox, readonly=True) as connection:
+def look(mailbox: Mailbox, *, timeout: float = TIMEOUT) -> str:
+    """How many mails are in it. For doctor: changes nothing. MailboxError when it cannot be opened."""
+    with _opened(mailbox, readonly=True, timeout=timeout) as connection:
         count = (connection.response("EXISTS")[1] or [b"?"])[-1] or b"?"
         return count.decode("ascii", "replace")
 
@@ -149,14 +149,14 @@ def _done(connection: imaplib.IMAP4, mailbox: Mailbox, uid: bytes, keyword: bool
 
 
 @contextmanager
-def _opened(mailbox: Mailbox, *, readonly: bool = False) -> Iterator[imaplib.IMAP4]:
+def _opened(mailbox: Mailbox, *, readonly: bool = False, timeout: float = TIMEOUT) -> Iterator[imaplib.IMAP4]:
     connection: imaplib.IMAP4 | None = None
     try:
         if mailbox.tls:
             context = ssl.create_default_context()
-            connection = imaplib.IMAP4_SSL(mailbox.host, mailbox.port, ssl_context=context, timeout=TIMEOUT)
+            connection = imaplib.IMAP4_SSL(mailbox.host, mailbox.port, ssl_context=context, timeout=timeout)
         else:
-            connection = imaplib.IMAP4(mailbox.host, mailbox.port, timeout=TIMEOUT)
+            connection = imaplib.IMAP4(mailbox.host, mailbox.port, timeout=timeout)
         connection.login(_quoted(mailbox.user), mailbox.password)
         _ok(connection.select(_quoted(mailbox.folder), readonly=readonly))
         yield connection
@@ -193,3 +193,13 @@ def remember(polled: Polled | None, error: str, *, at: float) -> None:
         )
     except (RedisError, OSError) as away:
         logger.warning("the cache does not answer: %s", away)
+
+
+def last_poll() -> dict[str, Any] | None:
+    """{"at": Unix time, "taken": number, "error": text} of the last poll within a day; None if there was none, or the
+    cache does not answer."""
+    try:
+        found = cache.get(STATUS_KEY)
+    except (RedisError, OSError):
+        return None
+    return found if isinstance(found, dict) else None

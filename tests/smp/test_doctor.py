@@ -7,10 +7,14 @@ from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
-from django.utils import translation
+from django.utils import timezone, translation
 
+from mail.bounces.imap_poll import STATUS_KEY, Polled, remember
+from mail.models import ReturnedMail
 from smp import doctor
 from smp.demo.smtp_server import SmtpServer
+from tests.factories import make_delivery, make_lead
+from tests.imap_server import ImapServer
 
 
 @pytest.fixture
@@ -78,6 +82,46 @@ def test_relay_and_intake_must_greet(tmp_path, free_port):
         assert (doctor.check_relay().state, doctor.check_intake().state) == ("wrong", "wrong")
 
 
+def test_mail_without_a_relay_is_well():
+    with override_settings(RELAY=""):
+        assert doctor.check_relay().state == "ok"
+
+
+def test_the_mailbox_of_bounces_is_looked_into():
+    """Not there: no line. There: it must let us in, and intake must read it."""
+    assert doctor.check_mailbox() == []
+    with ImapServer([b"one"]) as server:
+        url = f"imap://bounces%40example.jp@127.0.0.1:{server.port}/INBOX"
+        cache.delete(STATUS_KEY)
+        with override_settings(BOUNCE_IMAP=url, BOUNCE_IMAP_PASSWORD="secret"):
+            [finding] = doctor.check_mailbox()
+            assert (finding.state, finding.text) == (
+                "warning",
+                "bounces@example.jp at 127.0.0.1, INBOX: 1 mails",
+            )
+            remember(None, "it broke", at=1.0)
+            assert doctor.check_mailbox()[0].state == "wrong"
+            remember(Polled(1), "", at=1.0)
+            assert doctor.check_mailbox()[0].state == "ok"
+        with override_settings(BOUNCE_IMAP=url, BOUNCE_IMAP_PASSWORD="wrong"):
+            assert "AUTHENTICATIONFAILED" in doctor.check_mailbox()[0].text
+    cache.delete(STATUS_KEY)
+    with override_settings(BOUNCE_IMAP="nonsense"):
+        assert doctor.check_mailbox()[0].state == "wrong"
+
+
+def test_many_mails_and_not_one_bounce_is_unlikely(db, monkeypatch):
+    monkeypatch.setattr(doctor, "MANY_SENT", 2)
+    now = timezone.now()
+    lead = make_lead()
+    make_delivery(lead, state="sent", sent_at=now)
+    assert doctor.check_returned(now=now).state == "ok"
+    make_delivery(lead, state="sent", sent_at=now)
+    assert doctor.check_returned(now=now).state == "warning"
+    ReturnedMail.objects.create(at=now, digest="x", kind="failure")
+    assert doctor.check_returned(now=now).state == "ok"
+
+
 def test_full_disk_is_wrong(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1024**3}))
     assert (doctor.check_disk().state, doctor.check_disk().text) == ("wrong", "1.0 GB free")
@@ -106,6 +150,7 @@ def test_everything_is_looked_at(db, monkeypatch):
         "migrations",
         "clock",
         "domains",
+        "returned",
         "broker",
         "workers",
         "beat",
