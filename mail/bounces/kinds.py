@@ -14,7 +14,7 @@ _REPORT_SUBJECT = re.compile(
     r"undeliver|deliver\w*[ :-]+(?:status|fail|problem|error|report|notif|unsuccess|to the following)|(?:status|failure|failed)[ :-]+deliver|(?:mail|message|e-?mail)\w*[ :-]+(?:deliver\w*[ :-]+)?(?:fail|not delivered|error|problem|could not|system error|undeliver|returned|non[- ]?deliver)|"
     r"returned (?:e-?)?mail|return(?:ed|ing)? (?:mail|message|to sender)|failure (?:notice|notification|report|delivering)|fail(?:ed|ure)[ :-]+(?:mail|message|deliver|to deliver)|failed (?:e-?mail|mail|message)|"
     r"user (?:unknown|not found)|unknown (?:user|recipient|address)|no such user|mail error|nondeliverable|non[- ]?(?:deliver|remise|recapit)|not delivered|can(?:not|'t) be delivered|could not be delivered|could not (?:be )?(?:send|sent|deliver)|unable to deliver|permanent(?: fatal)? error|mailbox (?:full|unavailable|unknown|not found)|"
-    r"unzustellbar|nicht (?:zustell|zugestellt)|zustellung|rückläufer|échec|echec|non remis|impossible de (?:remettre|distribuer)|no se (?:puede|pudo|ha podido) entregar|no entregado|devuelto|mancato recapito|non recapitabile|não (?:entregue|pode ser entregue)|falha na entrega|недоставлен|не доставлено|退信|无法(?:送达|投递)|"
+    r"unzustellbar|nicht (?:zustell|zugestellt)|zustellung|rückläufer|échec|echec|non remis|impossible de (?:remettre|distribuer)|no se (?:puede|pudo|ha podido) entregar|no entregado|devuelto|mancato recapito|non recapitabile|não (?:entregue|pode ser entregue)|falha na entrega|недоставлен|не доставлено|退信|无法(?:送达|投递|发送)|投递失败|無法(?:傳送|投遞)|전송 실패|반송|"
     r"配信(?:不能|不可|エラー|失敗|でき|状況)|配送(?:不能|エラー|失敗|でき)|不達|送信(?:エラー|できません|失敗|不能)|エラーメール|返送|届けられません|届きません|お届けできません|未配信|戻りメール|メールシステムエラー",
     re.IGNORECASE,
 )
@@ -30,7 +30,7 @@ _CHALLENGE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_SUBJECT = re.compile(
-    r"^\s*(?:read|gelesen|lu|leído|letto|gelezen|opened|開封(?:済み|確認)?|既読)\s*[:：]|read receipt|return receipt|開封(?:確認|通知|済)|\bvirus\b|ウイルス|infected|security (?:alert|notice|warning)|quarantin|隔離|daily (?:report|digest|summary)|recall:|not read:|delivered:|relayed:|(?:successful|successfully) (?:mail )?deliver|deliver\w* (?:success|confirmation|receipt)|配信完了|配信成功|送信完了",
+    r"^\s*(?:read|gelesen|lu|leído|letto|gelezen|opened|開封(?:済み|確認)?|既読)\s*[:：]|read receipt|return receipt|開封(?:確認|通知|済)|\bvirus\b|ウイルス|infected|security (?:alert|notice|warning)|quarantin|隔離|daily (?:report|digest|summary)|recall:|not read:|delivered:|relayed:|(?:successful|successfully) (?:mail )?deliver|deliver\w* (?:success|confirmation|receipt)|(?:almost|nearly) full|quota (?:warning|notice)|approaching (?:its|the|your) (?:quota|limit)|容量(?:の)?(?:警告|のお知らせ)|配信完了|配信成功|送信完了",
     re.IGNORECASE,
 )
 _WARNING = re.compile(
@@ -48,7 +48,7 @@ _GIVEN_UP = re.compile(
 _INTRO = re.compile(
     r"(?:this message was created automatically by (?:the )?mail (?:delivery|system|server)|this is the (?:mail system|\w+ program|mailer-?daemon|\w+ mail)|hi\. this is the|hi!\s+this is the mailer|i'?m sorry to have to inform you|i'?m afraid i wasn'?t able to deliver|unable to deliver (?:your |the |this )?message|delivery (?:to the following|has failed|failed)|"
     r"(?:could|can|was|were|has|have)(?: ?not|n't)(?: yet)? (?:been |be )?delivered|not (?:be )?deliver(?:ed|able)|did not reach the following|permanent fatal errors?|had (?:permanent|delivery) (?:fatal )?(?:errors|problems)|undeliverable|failed to deliver|delivery failure|transcript of (?:the )?session|(?:message|mail) (?:you sent )?(?:is |was |has been )?(?:returned|rejected|blocked|bounced|refused)|returning (?:your )?(?:message|mail)|user unknown|unknown user|no such user|mailbox (?:is )?(?:full|over|exceed)|would love to have gotten|trouble delivering|delivery error|over ?quota|recipients? (?:was|were) (?:affected|rejected)|"
-    r"配信(?:でき|されません|不能|に失敗)|届(?:ける|き)こと?(?:が)?でき|お届けでき|配送(?:でき|されません|不能|に失敗)|送信(?:でき|されません|に失敗)|存在しない|見つかりません|宛先不明|zugestellt werden|nicht zustellbar|n'a pas (?:pu )?être (?:remis|distribu)|pas pu être|no se (?:pudo|puede) entregar|non è stato possibile|non recapit)",
+    r"配信(?:でき|されません|不能|に失敗)|届(?:ける|き)こと?(?:が)?でき|お届けでき|配送(?:でき|されません|不能|に失敗)|送信(?:でき|されません|に失敗)|存在しない|見つかりません|宛先不明|zugestellt werden|nicht zustellbar|n'a pas (?:pu )?être (?:remis|distribu)|pas pu être|no se (?:pudo|puede) entregar|non è stato possibile|non recapit|无法(?:发送|送达|投递)|投递失败|邮件被退回|被退回|無法(?:傳送|投遞|送達)|전송(?:에)? 실패|반송|не (?:было |может быть )?доставлен)",
     re.IGNORECASE,
 )
 
@@ -59,6 +59,15 @@ _ANSWER = re.compile(r"\s*(?:re|aw|sv|vs|fwd?|wg|tr|rv|rif|転送|返信)\s*(?:\
 def from_a_daemon(root: Part) -> bool:
     """A null sender alone does not tell: auto-replies have it too (RFC 3834 3.3)."""
     return bool(_DAEMON.search(root.shown("from")) or _DAEMON.search(root.get("return-path")))
+
+
+def claims_in_headers(root: Part) -> bool:
+    """From a daemon, or with a report's subject: then it is a report even if its text names nobody."""
+    return bool(
+        root.get("x-failed-recipients")
+        or from_a_daemon(root)
+        or _REPORT_SUBJECT.search(root.shown("subject"))
+    )
 
 
 def says_it_failed(root: Part, text: str) -> bool:

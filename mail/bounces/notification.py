@@ -1,6 +1,7 @@
 """A returned mail taken apart: what the server wrote, and what is left of the mail that came back."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mail.bounces.mime import Part, decoded_words, split_headers
@@ -61,7 +62,7 @@ class Notification:
         return [address.lower() for value in fields for address in addresses_in(value)]
 
 
-def unique(addresses) -> list[str]:  # type: ignore[no-untyped-def]
+def unique(addresses: Iterable[str]) -> list[str]:
     seen: dict[str, str] = {}
     for address in addresses:
         seen.setdefault(address.lower(), address)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from mail.bounces.cause import cause_of, is_hard
 from mail.bounces.detectors import detected_recipients
 from mail.bounces.kinds import (
+    claims_in_headers,
     from_a_daemon,
     is_auto_reply,
     is_something_else,
@@ -93,8 +94,8 @@ def _read(raw: bytes, *, wrapped: bool = False) -> Report:
     if kind not in {"failure", "delayed"}:
         return Report(kind, original=original, subject=subject)
     named = _named(root, apart, raw)
-    if not named and not (from_a_daemon(root) or says_it_failed(root, apart.notice)):
-        kind = "other"
+    if not named and not claims_in_headers(root):
+        return Report("other", original=original, subject=subject)
     if kind == "delayed" and not still_trying(apart.notice) and _says_hard(named, apart, subject):
         kind = "failure"  # only the subject looked like a warning
     action = "delayed" if kind == "delayed" else "failed"
@@ -126,8 +127,11 @@ def _kind_without_status(root: Part, notice: str) -> str:
         return "auto_reply"
     if is_something_else(root, notice):
         return "other"
-    if not (says_it_failed(root, notice) or from_a_daemon(root)):
-        return "other"
+    if not says_it_failed(root, notice):
+        # A postmaster writes about other things too
+        known = from_a_daemon(root) and cause_of(0, "", notice, stage="report") != Cause.OTHER
+        if not known:
+            return "other"
     return "delayed" if is_warning(root, notice) else "failure"
 
 
@@ -157,10 +161,18 @@ def _from_statuses(
 def _meant_address(fields: RecipientFields, apart: Notification) -> str:
     """The address we sent to: Original-Recipient; else Final-Recipient, unless that is plainly a name of the receiver's
     inside (no domain, `.local`): then the one the returned mail was addressed to."""
+    recipients = apart.original_recipients()
+    if not fields.original and fields.final:  # Exim names an alias only in words
+        alias = re.search(
+            re.escape(fields.final)
+            + r"[^\n]{0,20}\s{1,20}\((?:generated|expanded) from:?\s*<?([^\s<>()]{3,320})",
+            apart.notice,
+        )
+        if alias and alias[1].lower() in {address.lower() for address in recipients}:
+            return alias[1]
     for address in (fields.original, fields.final):
         if "@" in address and not _INSIDE.search(address):
             return address
-    recipients = apart.original_recipients()
     if len(recipients) == 1:
         return recipients[0]
     named = [one.address for one in named_recipients(apart, strangers=())]

@@ -262,6 +262,7 @@ BOUNCES = {
         b"--=_m\nContent-Type: message/rfc822\n\n" + dsn(POSTFIX, fields("rfc822; taro@example.jp", "5.1.1")) + b"--=_m--\n",
         ["taro@example.jp"], True),
     "mobile: nobody named but in the copy": (mail("Your message could not be delivered: user unknown.\n\n--- Original message follows ---\n\n" + original()), ["taro@example.jp"], True),
+    "exim alias in words": (dsn(EXIM + "  hanako@example.net\n    (generated from taro@example.jp)\n    Unrouteable address", fields("rfc822;hanako@example.net", "5.0.0")), ["taro@example.jp"], True),
     "no boundary": (dsn(POSTFIX, fields("rfc822; taro@example.jp", "5.1.1", "smtp; 550 5.1.1 User unknown"), Content_Type="multipart/report; report-type=delivery-status"), ["taro@example.jp"], True),
     "wrong boundary": (dsn(POSTFIX, fields("rfc822; taro@example.jp", "5.1.1", "smtp; 550 5.1.1 User unknown"), Content_Type='multipart/report; boundary="other"'), ["taro@example.jp"], True),
 }  # fmt: skip
@@ -334,6 +335,13 @@ NO_BOUNCES = {
         'Content-Type: multipart/mixed; boundary="=_j"\n\n--=_j\nContent-Type: message/rfc822\n\n'
         + original(**{"X-HmXmrOriginalRecipient": "taro@hotmail.co.jp"}) + "\n--=_j--\n").encode()),
     "list moderator": ("other", mail("Your request to the List mailing list\n\n    Posting of your message titled \"News\"\n\nhas been rejected by the list moderator.\n\nAny questions or comments should be directed to the list administrator at:\n\n    list-owner@example.jp", sender="list-bounces@example.jp", subject='Request to mailing list "List" rejected', Return_Path="<list-bounces@example.jp>")),
+    "postmaster's own news": ("other", mail("On Sunday the servers get new disks. Questions to taro@example.jp or to\nhanako@example.jp", sender="postmaster@example.jp", subject="Maintenance")),
+    "almost full": ("other", mail("Your mailbox is almost full (95%). taro@example.jp", sender="postmaster@example.jp", subject="Your mailbox is almost full")),
+    "a shop's words": ("other", _person("Undeliverable parcels: contact support@shop.example", "Your order")),
+    "left, in a person's words": ("other", _person("Your email could not be delivered to Taro because he left. Write to hanako@example.jp instead.", "Re: News of November")),
+    "send only": ("other", _person("このメールアドレスは送信専用です。taro@example.jp", _b("【送信専用】News"))),
+    "a question about a report": ("other", _person("> This is the mail system at host mx\n> <taro@example.jp>: user unknown\nWhat shall I do?", "Re: Undelivered Mail Returned to Sender")),
+    "absent daemon": ("auto_reply", mail("I am out until Monday", sender="MAILER-DAEMON@example.jp", subject="Out of Office AutoReply: News")),
     "suspect mail": ("other", _person("I apologize for this automatic reply to your email. To control spam, I now allow incoming messages only from senders I have approved beforehand. taro@example.jp", "Re: News of November")),
     "arf fraud": ("complaint", feedback("Feedback-Type: fraud\nUser-Agent: X\nVersion: 1")),
     "arf not spam": ("other", feedback("Feedback-Type: not-spam\nUser-Agent: X\nVersion: 1")),
