@@ -113,11 +113,11 @@ class Throttle:
         answer = await self._redis.run("admit", keys, arguments)
         if answer is None:
             return None
-        number, granted, wait, rate = int(answer[0]), int(answer[1]), float(answer[2]), float(answer[3])
+        number, granted, wait, speed = int(answer[0]), int(answer[1]), float(answer[2]), float(answer[3])
         if not number:
             return None, 0, wait
         chosen = sources[number - 1]
-        if rate < 1:
+        if speed < 1:
             self._slowed.add((site.key, chosen.address))
         return chosen, granted, 0.0
 

@@ -1,5 +1,7 @@
 """The MX way from a job to the receivers' servers: a DNS server and sinks on loopback (ERR-2, ERR-3, RATE-1, RATE-3)."""
 
+import socket
+import threading
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -241,6 +243,38 @@ def test_a_site_that_complains_is_slowed_and_shown(outside):
     assert [(site.key, site.label) for site in slowed_sites()] == [
         ("mx:mx.one.example.jp", "mx.one.example.jp")
     ]
+
+
+def test_without_redis_mail_goes_on(outside, settings):
+    """DESIGN §5: the slow side."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        settings.REDIS_URL = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        job = make_sending_job(*(f"a{number}@one.example.jp" for number in range(20)))
+        assert send(job).sent == 20
+    assert len(outside.took("one")) == 20
+
+
+def test_redis_flushed_in_the_middle_costs_nothing(outside, settings):
+    DomainRule.objects.create(name="steady", domains=["one.example.jp"], connections=2, mails_per_minute=600)
+    forget_speed_rules()
+    job = make_sending_job(*(f"a{number}@one.example.jp" for number in range(60)))
+    flushed = threading.Event()
+
+    def flush():
+        with redis.Redis.from_url(settings.REDIS_URL) as client:
+            while not flushed.wait(0.2):
+                for key in client.scan_iter(f"{PREFIX}*"):
+                    client.delete(key)
+
+    thread = threading.Thread(target=flush)
+    thread.start()
+    try:
+        assert send(job).sent == 60
+    finally:
+        flushed.set()
+        thread.join()
+    assert len(outside.took("one")) == len(set(outside.took("one"))) == 60
 
 
 def test_a_rule_leads_its_domain_to_a_relay(outside):

@@ -305,6 +305,22 @@ def test_recovery_is_gradual_and_faster_while_mails_are_taken(store):
     assert store.client.exists(key) == 0
 
 
+def test_a_process_that_did_not_hear_the_complaint_helps_the_site_to_recover(store):
+    """Restarted since, or another worker."""
+
+    async def complain(one):
+        await one.complained(site(), "", TOO_MANY)
+
+    async def take_mails(one):
+        await one.admit(site(), "default", 1)
+        await one.went_well(site(), "", 1)
+
+    run(complain)
+    before = float(store.client.hget(f"{PREFIX}general|:slowed", "connections"))
+    run(take_mails)
+    assert float(store.client.hget(f"{PREFIX}general|:slowed", "connections")) > before
+
+
 def test_what_goes_well_costs_nothing_where_nothing_is_slowed(store):
     async def act(one):
         await one.admit(site(), "default", 1)

@@ -3,7 +3,7 @@
 -- KEYS  the site's last uses; then per source: arrival time, slowed, mails of today
 -- ARGV  count, interval, interval of an unlimited rule when slowed, burst, seconds until midnight;
 --       then per source: its name, its limit of the day (-1: none), mails this process knows of
--- → {number of the source or 0, granted, seconds to wait, what is left of the rate}
+-- → {number of the source or 0, granted, seconds to wait, what is left of its speed: 1 = all}
 local count, interval, slow_interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local midnight = tonumber(ARGV[5])
 local best, best_used, best_granted, best_arrival, best_rate
@@ -13,7 +13,7 @@ for number = 1, (#KEYS - 1) / 3 do
   local arrival_key, slowed_key, today_key = KEYS[number * 3 - 1], KEYS[number * 3], KEYS[number * 3 + 1]
   local name = ARGV[number * 3 + 3]
   local limit, known = tonumber(ARGV[number * 3 + 4]), tonumber(ARGV[number * 3 + 5])
-  local rate, _, stop = slowed(slowed_key)
+  local rate, connections, stop = slowed(slowed_key)
   local granted, arrival = count, nil
   if stop > now then
     granted = 0
@@ -46,7 +46,7 @@ for number = 1, (#KEYS - 1) / 3 do
   if granted > 0 then
     local used = tonumber(redis.call('HGET', KEYS[1], name) or '0')
     if not best or used < best_used then
-      best, best_used, best_granted, best_arrival, best_rate = number, used, granted, arrival, rate
+      best, best_used, best_granted, best_arrival, best_rate = number, used, granted, arrival, math.min(rate, connections)
     end
   end
 end

@@ -24,6 +24,9 @@ if stop > now then
   at = stop -- it grows again when mail flows again
 end
 keep(KEYS[1], KEYS[2], ARGV[3], rate, connections, at, stop)
+if redis.call('EXISTS', KEYS[1]) == 0 then -- at full speed all the same
+  return 0
+end
 redis.call('HSET', KEYS[1], 'heard', string.format('%.6f', before), 'label', ARGV[4], 'why', ARGV[5],
   'since', since or string.format('%.6f', now))
 return 1
