@@ -25,7 +25,7 @@ def sink(request, tmp_path):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("sign", "workers", "more"),
-    [("none", 2, ["--python-sink"]), pytest.param("none", 1, ["--delay-ms", "5"], marks=needs_compiler)],
+    [("none", 2, ["--python-sink"]), pytest.param("rsa2048", 1, ["--delay-ms", "5"], marks=needs_compiler)],
 )
 def test_every_mail_is_built_delivered_and_counted(capfd, sign, workers, more):
     home = connection.settings_dict["NAME"]
