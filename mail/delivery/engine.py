@@ -17,6 +17,7 @@ import asyncio
 import atexit
 import logging
 import os
+import sys
 import threading
 from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime
@@ -49,6 +50,9 @@ logger = logging.getLogger(__name__)
 DRAIN = 3.0  # seconds after `until` in which what waits for a lane may still go out
 GRACE = 2.0  # seconds a caller waits for answers beyond that; slower ones are recorded in the background
 LOOK = 0.5
+# Seconds a thread may keep the others from running. The loop lets go of the interpreter at every send and must have it
+# back soon: with Python's 5 ms every mail waits for the one that is being made.
+SWITCH = 0.0005
 LINGER = 0.01  # seconds a result waits for others to be written with it
 
 
@@ -114,6 +118,7 @@ class Engine:
         )
         self.chores: Desk[tuple[str, Any]] = Desk("chores", self._do_chores)
         self.feeder = Feeder(self)
+        sys.setswitchinterval(SWITCH)
         self._loop_thread = threading.Thread(target=self._loop_runs, name="smp-loop", daemon=True)
         self._loop_thread.start()
         atexit.register(self.close)
@@ -141,6 +146,7 @@ class Engine:
             finally:
                 run.claiming = run.open = False
                 self.run = None
+                self.chores.post(("count", None))
         if run.error is not None:
             raise run.error
         return run.outcome
@@ -183,8 +189,10 @@ class Engine:
         self._finish_tasks()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._loop_thread.join()
-        for desk in (self.intents, self.records, self.chores):
-            desk.close()
+        self.intents.close()
+        self.records.close()
+        self.chores.post(("count", None))
+        self.chores.close()
         atexit.unregister(self.close)
 
     # ---- the loop
@@ -436,6 +444,8 @@ class Engine:
             case "take back":
                 take_back(about)
                 self._gone(about)
+            case "count":
+                self.routing.count()
             case "trouble":
                 jobs, text = about
                 logger.warning("the relay cannot be used: %s", text)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from mail.delivery.claim import Held
 from mail.delivery.failures import recount
-from mail.delivery.retries import JITTER, retry_plan
+from mail.delivery.retries import JITTER, RetryPlan, retry_plan
 from mail.models.delivery import Cause, DeliveryState
 from mail.smtp.replies import RETRIES_EXHAUSTED, SWITCH_OFF_AT_ONCE, clean_text
 
@@ -136,7 +136,8 @@ def _patiently(act: Callable[[], Answer]) -> Answer:
 
 
 def _write(results: Sequence[Result]) -> set[int]:
-    plan = retry_plan()
+    deferred_anyhow = any(one.state == DeliveryState.DEFERRED and one.interval is None for one in results)
+    plan = retry_plan() if deferred_anyhow else RetryPlan(0, 0)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _RECORD,

@@ -30,6 +30,7 @@ KNOWN_SECONDS = 20.0
 KNOWN_ENTRIES = 20_000
 REFRESHED_EVERY = 5.0
 BRAKES_KEPT = 1.0
+COUNTED_EVERY = 1.0
 
 
 class OtherFamily(NoSession):
@@ -47,6 +48,8 @@ class Routing:
         self._fresh_until = 0.0
         self._brakes: dict[int, set[str]] = {}
         self._brakes_until = 0.0
+        self._tallies: dict[int, dict[str, Tally]] = {}
+        self._count_at = 0.0
 
     # ---- where to
 
@@ -171,16 +174,21 @@ class Routing:
 
     def recorded(self, results: Sequence[tuple[Parcel, Result]]) -> None:
         """From the records' desk, after the commit."""
-        tallies: dict[int, dict[str, Tally]] = {}
+        urgent = False
         for parcel, result in results:
             if parcel.row.job_id is None:
                 continue
-            tally = Tally().plus(result.state, result.cause)
-            if any(tally):
-                of_job = tallies.setdefault(parcel.row.job_id, {})
-                domain = parcel.domain
-                before = of_job.get(domain, Tally())
-                of_job[domain] = Tally(*(a + b for a, b in zip(before, tally, strict=True)))
+            of_job = self._tallies.setdefault(parcel.row.job_id, {})
+            domain = parcel.domain
+            of_job[domain] = of_job.get(domain, Tally()).plus(result.state, result.cause)
+            urgent = urgent or result.state == DeliveryState.ERROR
+        if urgent or monotonic() >= self._count_at:
+            self.count()
+
+    def count(self) -> None:
+        """Successes are counted every second, failures at once. From a desk's thread."""
+        tallies, self._tallies = self._tallies, {}
+        self._count_at = monotonic() + COUNTED_EVERY
         for job_id, of_domains in tallies.items():
             if count_results(job_id, of_domains, now=timezone.now()):
                 self._brakes_until = 0.0

@@ -134,7 +134,9 @@ def _settled(parcel: Parcel, result: Result) -> Result:
             result, state=ERROR, code=row.code, enhanced_status=row.enhanced_status, reply=row.reply,
             failed_address=row.failed_address, cause=cause_of(row.code, row.enhanced_status, row.reply, stage="rcpt"),
         )  # fmt: skip
-    accepted = tuple(parcel.part) if parcel.others or row.accepted else ()
+    if not (parcel.others or row.accepted):
+        return result
+    accepted = tuple(parcel.part)
     if parcel.others:
         if result.state == ERROR and result.failed_address not in (*row.accepted, *parcel.part):
             result = replace(
