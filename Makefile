@@ -4,8 +4,10 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 TEST_WORKERS ?= 2
 PORT ?= 8000
+MAILS ?= 100000
+KILLS ?= 300
 
-.PHONY: help install demo demo-reset test check format lock translations
+.PHONY: help install demo demo-reset test soak check format lock translations
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -36,6 +38,9 @@ demo-reset: install  ## the same, starting over with fresh sample data
 
 test: install  ## all tests, on real PostgreSQL and Redis
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup
+
+soak: install  ## the sending promise under hundreds of kills, for many minutes (MAILS=100000 KILLS=300)
+	$(PY) -m tests.faults.soak --mails $(MAILS) --kills $(KILLS)
 
 check: install translations  ## lint, format, types, imports, migrations, texts, docs
 	$(PY) -m ruff check .

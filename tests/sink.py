@@ -22,9 +22,11 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import sys
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +41,9 @@ class Options:
     size: int = 50_000_000
     mail_answer: str = "250 2.1.0 ok"
     delay: float = 0.0  # seconds until anything that came is looked at: a round trip
-    tls: str = ""  # "working", "failing" (after 220: no handshake), "refused" (454)
+    tls: str = (
+        ""  # "working", "failing" (after 220: no handshake), "refused" (454), "sometimes" (a third fails)
+    )
     odds: dict[str, float] = field(default_factory=dict)
     seed: int = 20261121
     silence: float = 3.0
@@ -63,6 +67,7 @@ class Talk(asyncio.Protocol):
         self.closed = False
         self.sender, self.recipients, self.kind = "", [], ""
         self.mails = 0
+        self.no_handshake = False  # what comes now is answered with nonsense
 
     def connection_made(self, transport):
         again = transport.get_extra_info("ssl_object") is not None
@@ -95,6 +100,10 @@ class Talk(asyncio.Protocol):
 
     def take_in(self, data):
         self.sink.flights += 1
+        if self.no_handshake:
+            self.say("this is no handshake")
+            self.leave()
+            return
         self.buffer += data
         self.go_on()
 
@@ -173,19 +182,22 @@ class Talk(asyncio.Protocol):
             self.recipients.append(address)
             self.say("250 2.1.5 ok")
             return
+        self.sink.done[kind] += 1
         code = kind[4:]
         self.say(f"{code}-{code[0]}.1.1 first line", f"{code} {code[0]}.1.1 <{address}> no\x07 such user")
         if code == "421":
             self.leave()
 
     def start_tls(self, how):
+        if how == "sometimes":
+            how = "failing" if self.sink.dice.random() < 1 / 3 else "working"
+            self.sink.done["tls " + how] += 1
         if how == "refused":
             self.say("454 4.7.0 TLS not available")
             return
         self.say("220 go ahead")
         if how == "failing":
-            self.transport.write(b"this is no handshake\r\n")
-            self.leave()
+            self.no_handshake = True
             return
         self.waits = True
         self.buffer.clear()
@@ -209,6 +221,7 @@ class Talk(asyncio.Protocol):
     def read_body(self):
         """False: more must come."""
         if self.kind == "lose" and self.buffer:
+            self.sink.done["lose"] += 1
             self.leave(at_once=True)
             return False
         start = max(0, len(self.body) - 4)
@@ -224,6 +237,7 @@ class Talk(asyncio.Protocol):
         if not recipients:
             self.say("554 5.5.1 no valid recipients")
         elif kind.startswith("dot"):
+            self.sink.done[kind] += 1
             code = kind[3:]
             self.say(f"{code} {code[0]}.7.1 not this one")
             if code == "421":
@@ -283,7 +297,8 @@ class Sink:
         self.sessions, self.flights, self.violations, self.encrypted = 0, 0, 0, 0
         self.commands, self.peers = [], []
         self.dice = random.Random(self.options.seed)
-        self.certificate = self_signed_context() if self.options.tls == "working" else None
+        self.done = Counter()  # what it did with mails, by kind ("" = nothing special)
+        self.certificate = self_signed_context() if self.options.tls in {"working", "sometimes"} else None
         self.log = self.path.open("a", encoding="utf-8")
         self.pending, self.syncing = [], False
         self.tasks = set()
@@ -355,7 +370,9 @@ class Sink:
         return ""
 
     def accept(self, talk, kind, sender, recipients, data):
-        mail = {"sender": sender, "recipients": recipients, "peer": talk.peer}
+        kind = kind if not kind.startswith("rcpt") else ""  # that was for another of its recipients
+        self.done[kind] += 1
+        mail = {"sender": sender, "recipients": recipients, "peer": talk.peer, "kind": kind}
         mail["data"] = data.decode("utf-8", "replace") if self.options.keep_data else ""
         self.pending.append((talk, kind, len(data), json.dumps(mail)))
         if not self.syncing:
@@ -382,7 +399,7 @@ class Sink:
 
 
 def accepted(path):
-    """Every mail the sink took: {"sender": …, "recipients": […], "peer": …, "data": …}."""
+    """Every mail the sink took: {"sender": …, "recipients": […], "peer": …, "kind": …, "data": …}."""
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
@@ -390,4 +407,14 @@ if __name__ == "__main__":
     options = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
     sink = Sink(sys.argv[1], **options)
     print(sink.port, flush=True)
-    asyncio.run(sink.serve())
+
+    async def serve_until_asked():
+        """SIGTERM: says what it did, as one line of JSON."""
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        serving = asyncio.create_task(sink.serve())
+        await ended.wait()
+        print(json.dumps({"sessions": sink.sessions, "did": sink.done}), flush=True)
+        serving.cancel()
+
+    asyncio.run(serve_until_asked())

@@ -168,6 +168,12 @@ class Feeder:
         for parcel in parcels:
             try:
                 signature = self.engine.routing.sign(parcel)
+            except (OperationalError, InterfaceError):
+                # The database went away, which is no mail's fault.
+                logger.warning("mail %s waits: its key could not be read", parcel.pk, exc_info=True)
+                connection.close()
+                self.engine.give_back([parcel])
+                continue
             except Exception as error:
                 logger.exception("mail %s could not be signed", parcel.pk)
                 self.engine.settle(parcel, verdicts.not_signed(parcel, clean_text(str(error))), None)
