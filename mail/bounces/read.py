@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from mail.bounces.cause import cause_of, is_hard
 from mail.bounces.detectors import detected_recipients
+from mail.bounces.feedback import NO_COMPLAINT, feedback_fields
 from mail.bounces.kinds import (
     claims_in_headers,
     from_a_daemon,
@@ -21,7 +22,7 @@ from mail.bounces.kinds import (
     says_it_failed,
     still_trying,
 )
-from mail.bounces.mime import Part, parse, split_headers
+from mail.bounces.mime import Part, parse
 from mail.bounces.notification import Notification, addresses_in, take_apart, unique
 from mail.bounces.status_fields import RecipientFields, recipient_fields
 from mail.bounces.wording import Named, named_recipients
@@ -84,7 +85,7 @@ def _read(raw: bytes, *, wrapped: bool = False) -> Report:
     inner = None if wrapped else _wrapped_report(root)
     if inner is not None:
         return _read(inner, wrapped=True)
-    feedback = _feedback(root)
+    feedback = feedback_fields(root)
     if feedback is not None:
         return _complaint(feedback, original, subject)
     statuses = recipient_fields(root)
@@ -269,26 +270,6 @@ def _original(apart: Notification) -> dict[str, str]:
     return {name: clean_text(value, 1000) for name in _KEPT if (value := apart.original_header(name))}
 
 
-def _feedback(root: Part) -> dict[str, str] | None:
-    if re.match(r"complaint about message from ", root.shown("subject"), re.IGNORECASE):  # Microsoft's JMRP
-        copies = [part.parts[0] for part in root.walk() if part.is_message and part.parts]
-        who = copies[0].get("x-hmxmroriginalrecipient") if copies else ""
-        return {"feedback-type": "abuse", "original-rcpt-to": who, "user-agent": "JMRP"}
-    for part in root.walk():
-        if part.type == "message/feedback-report" or (
-            part is not root
-            and part.type.startswith("text/")
-            and re.match(r"\s*feedback-type\s*:", part.text()[:200], re.IGNORECASE)
-        ):
-            fields = split_headers(part.decoded().lstrip())[0]
-            return dict(reversed(fields))
-    return None
-
-
-# Not every report about a mail is a person's complaint: these say that the mail was wanted, or are about signatures.
-_NO_COMPLAINT = frozenset({"not-spam", "auth-failure", "dmarc", "virus"})
-
-
 def _complaint(fields: dict[str, str], original: dict[str, str], subject: str) -> Report:
     kind = fields.get("feedback-type", "abuse").strip().lower()
     who = unique(
@@ -301,7 +282,7 @@ def _complaint(fields: dict[str, str], original: dict[str, str], subject: str) -
     ]
     mail_from = addresses_in(fields.get("original-mail-from", ""))
     return Report(
-        "other" if kind in _NO_COMPLAINT else "complaint",
+        "other" if kind in NO_COMPLAINT else "complaint",
         recipients,
         original,
         subject,
