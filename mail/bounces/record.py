@@ -3,12 +3,14 @@ done twice, or by two intakes at once, and happens once: the delivery's state de
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
 
 from leads.consent import unsubscribe
 from leads.models import ConsentRecord, Lead
+from mail.delivery.brake import count_report
 from mail.delivery.failures import recount
 from mail.delivery.proof import arrived
 from mail.models import Delivery
@@ -84,6 +86,9 @@ def record_bounce(delivery: Delivery, bounce: Bounce, *, now: datetime) -> bool:
                 cursor.execute(_NEWEST, [delivery.pk])
                 off = [delivery.lead_id] if (cursor.fetchone() or (False,))[0] else []
             recount([delivery.lead_id], now=now, switch_off=off)
+        if (job_id := delivery.job_id) is not None:  # RATE-2; advice only: it must not hold up the report
+            counted = partial(count_report, job_id, delivery.address, bounce.cause, now=now)
+            transaction.on_commit(counted, robust=True)
         announce([Failure(delivery.pk, delivery.lead_id, bounce.cause, bounce.hard, delivery.sent_at)])
     return True
 

@@ -9,7 +9,7 @@ What this module does not do: slow a site down (throttle.py) or decide about a s
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import idna
@@ -21,10 +21,9 @@ from django.utils.translation import gettext_lazy
 
 from leads.address import smtp_address
 from mail.alerts import alert_admins
-from mail.hints import hint
 from mail.models.brake import JobDomain
 from mail.models.delivery import Cause, DeliveryState
-from mail.models.send_job import FINISHED, JobState, SendJob
+from mail.models.send_job import FINISHED, SendJob
 from settings import audit
 from settings.models import User
 from settings.system_settings import Setting, get_setting, register_setting
@@ -61,9 +60,11 @@ OURS_SOONER = (
     10  # our own faults brake at a tenth of MINIMUM: they hit every mail, and each one makes them worse
 )
 
-# Seconds for which the engine puts a mail back whose domain is braked; `go_on` makes all of them due at once. Long enough
-# not to move a big mailing's rows about all day.
-HOLD = 1800.0
+# Seconds for which the engine puts a mail back whose domain is braked; `go_on` makes all of them due. Long enough not to
+# move a big mailing's rows about all day, short enough for the few that a worker puts back just after that.
+HOLD = 600.0
+# Workers remember the brakes for a second or so: what were due at once would be claimed and put back for HOLD.
+GRACE = timedelta(seconds=3)
 
 # What says nothing about how welcome we are: it passes, or no server of the receiver was asked at all.
 HARMLESS = frozenset({Cause.TEMPORARY, Cause.FULL, Cause.NO_HOST})
@@ -312,8 +313,8 @@ def brakes_of(job: SendJob) -> list[JobDomain]:
 
 # Held mails were put back with a time to come; a retry that waits as well is simply tried a little sooner.
 _DUE = """
-UPDATE mail_delivery SET next_at = %(now)s
- WHERE job_id = %(job)s AND state IN ('queued', 'deferred') AND next_at > %(now)s
+UPDATE mail_delivery SET next_at = %(at)s
+ WHERE job_id = %(job)s AND state IN ('queued', 'deferred') AND next_at > %(at)s
    AND lower(split_part(address, '@', -1)) = ANY(%(spellings)s)
 """
 
@@ -348,7 +349,5 @@ def go_on(job: SendJob, domain: str, *, user: User | None, now: datetime, ip: st
             sent=0, failed=0, ours=0, released_at=now, released_by=user
         )
         with connection.cursor() as cursor:
-            cursor.execute(_DUE, {"job": job.pk, "now": now, "spellings": spellings(domain)})
-        if state == JobState.SENDING:
-            transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
+            cursor.execute(_DUE, {"job": job.pk, "at": now + GRACE, "spellings": spellings(domain)})
     return True

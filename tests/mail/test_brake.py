@@ -8,8 +8,9 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from mail import send_jobs
+from mail.bounces.record import Bounce, record_bounce
 from mail.delivery import brake
-from mail.delivery.brake import Tally, braked_domains, brakes_of, count_report, count_results, go_on
+from mail.delivery.brake import GRACE, Tally, braked_domains, brakes_of, count_report, count_results, go_on
 from mail.models import Delivery, JobDomain
 from mail.models.delivery import Cause, DeliveryKind, DeliveryState
 from settings.models import AuditEntry, Role
@@ -126,6 +127,21 @@ def test_a_later_report_counts(job):
     assert not count_report(job.pk, "no address", Cause.NO_MAILBOX, now=timezone.now())
 
 
+def test_a_recorded_bounce_brakes(job, django_capture_on_commit_callbacks):
+    """RATE-2 behind a relay: the intake counts, once per mail."""
+    set_setting("brake_minimum", 10, user=None)
+    mails = [make_delivery(make_lead(f"b{n}@docomo.ne.jp"), job=job, state="sent") for n in range(10)]
+    count(job, sent=10)
+    for mail in mails:
+        bounce = Bounce(mail.address, "5.1.1", "550 5.1.1 unknown", Cause.NO_MAILBOX, hard=True)
+        for _twice in range(2):
+            with django_capture_on_commit_callbacks(execute=True):
+                record_bounce(mail, bounce, now=timezone.now())
+    row = JobDomain.objects.get()
+    assert (row.sent, row.failed, row.reply) == (0, 10, "550 5.1.1 unknown")
+    assert braked(job) == {"docomo.ne.jp"}
+
+
 def test_reports_never_go_below_zero(job):
     count_report(job.pk, "a@docomo.ne.jp", Cause.NO_MAILBOX, now=timezone.now())
     count_report(job.pk, "a@docomo.ne.jp", Cause.NO_MAILBOX, now=timezone.now())
@@ -231,7 +247,7 @@ def test_go_on(job):
     assert go_on(job, "docomo.ne.jp", user=misaki, now=now)
     for row in (mine, other, lookalike):
         row.refresh_from_db()
-    assert mine.next_at == now and other.next_at > now and lookalike.next_at > now
+    assert mine.next_at == now + GRACE and other.next_at > now + GRACE and lookalike.next_at > now + GRACE
     assert braked(job) == set() and brakes_of(job) == []
     row = JobDomain.objects.get()
     assert (row.sent, row.failed, row.released_by) == (0, 0, misaki)
@@ -248,7 +264,7 @@ def test_go_on_reaches_international_domains(job):
     now = timezone.now()
     assert go_on(job, "xn--wgv71a119e.jp", user=None, now=now)
     row.refresh_from_db()
-    assert row.next_at == now
+    assert row.next_at == now + GRACE
 
 
 def test_go_on_where_nothing_is_braked(job):
