@@ -85,7 +85,10 @@ class Routing:
                 continue
             for address in addresses:
                 if family and ip_address(address).version != family:
-                    other_family = _("%(source)s has no way to %(address)s.") % {"source": source, "address": address}
+                    other_family = _("%(source)s has no way to %(address)s.") % {
+                        "source": source,
+                        "address": address,
+                    }
                     continue
                 found = True
                 yield host, address, site.port
