@@ -272,10 +272,10 @@ def check_dns() -> Finding:
     if resolver is None:
         return Finding("dns", WARNING, _("no resolver is configured"), _("Name one in /etc/resolv.conf."))
     try:
-        resolver.resolve(settings.MAIL_DOMAIN, "MX", lifetime=TIMEOUT)
+        resolver.resolve(settings.BOUNCE_DOMAIN, "MX", lifetime=TIMEOUT)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return Finding(
-            "dns", WARNING, _("%(domain)s has no MX record") % {"domain": settings.MAIL_DOMAIN},
+            "dns", WARNING, _("%(domain)s has no MX record") % {"domain": settings.BOUNCE_DOMAIN},
             _("Publish one that leads to the intake (docs/operating.md), or bounces cannot come back."),
         )  # fmt: skip
     except dns.exception.DNSException as error:
@@ -290,7 +290,7 @@ def check_dns() -> Finding:
             str(error),
             _("The resolver does not answer. All mail goes through the relay, so sending goes on."),
         )
-    return Finding("dns", OK, _("%(domain)s has an MX record") % {"domain": settings.MAIL_DOMAIN})
+    return Finding("dns", OK, _("%(domain)s has an MX record") % {"domain": settings.BOUNCE_DOMAIN})
 
 
 def check_disk() -> Finding:

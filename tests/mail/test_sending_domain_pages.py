@@ -197,3 +197,22 @@ def test_check_list_names_source_ips(client, misaki, dns, settings):
     assert "PTR 127.0.0.1" in html
     assert "PTRレコードがありません" in html
     assert BOUNCE in html
+
+
+def test_revoking_before_its_time_asks_first(client, misaki, dns):
+    """RATE-4"""
+    domain = make_domain(dns=dns)
+    key = domain.keys.get()
+    second = rules.make_key(domain, "rsa", user=misaki, now=timezone.now())
+    publish(dns, second)
+    client.post(f"{LIST}{domain.pk}/keys/{second.pk}/activate/")
+    assert "署名終了(公開を継続)" in page(client, domain)
+    url = f"{LIST}{domain.pk}/keys/{key.pk}/revoke/"
+    assert "予定日より前に" in client.post(url).content.decode()
+    key.refresh_from_db()
+    assert key.state == "retiring"
+    client.post(url, {"confirmed": "1"})
+    assert "空の p=" in page(client, domain)
+    publish(dns, DkimKey.objects.get(pk=key.pk))
+    client.post(f"{LIST}{domain.pk}/check/")
+    assert "このドメインはすべて整っています" in page(client, domain)

@@ -11,7 +11,9 @@ from django.utils import timezone, translation
 
 from mail.bounces.imap_poll import STATUS_KEY, Polled, remember
 from mail.models import ReturnedMail
+from mail.sending_domains import add_domain
 from smp import doctor
+from smp.demo.dns_server import DnsServer, Fault
 from smp.demo.smtp_server import SmtpServer
 from tests.factories import make_delivery, make_lead
 from tests.imap_server import ImapServer
@@ -159,3 +161,26 @@ def test_everything_is_looked_at(db, monkeypatch):
         "dns",
         "disk",
     ]
+
+
+def test_sending_domains_that_nothing_vouches_for_are_named(db, settings):
+    """RATE-5"""
+    settings.REQUIRE_ALIGNMENT = True
+    assert doctor.check_sending_domains().state == "warning"
+    add_domain("seminar.example.jp", user=None, now=timezone.now())
+    finding = doctor.check_sending_domains()
+    assert (finding.state, "seminar.example.jp" in finding.text) == ("wrong", True)
+    settings.REQUIRE_ALIGNMENT = False
+    assert doctor.check_sending_domains().state == "warning"
+
+
+def test_dns_is_asked_for_the_way_of_bounces(settings):
+    settings.BOUNCE_DOMAIN = "bounce.smp.example"
+    with DnsServer({"bounce.smp.example": {"MX": [(10, "mx.smp.example")]}}) as server:
+        settings.DNS_SERVER = server.address
+        assert doctor.check_dns().state == "ok"
+        server.remove("bounce.smp.example")
+        assert doctor.check_dns().state == "warning"
+        server.fail("bounce.smp.example", Fault.SERVFAIL)
+        settings.RELAY = ""
+        assert doctor.check_dns().state == "wrong"
