@@ -86,10 +86,11 @@ def record_bounce(delivery: Delivery, bounce: Bounce, *, now: datetime) -> bool:
                 cursor.execute(_NEWEST, [delivery.pk])
                 off = [delivery.lead_id] if (cursor.fetchone() or (False,))[0] else []
             recount([delivery.lead_id], now=now, switch_off=off)
+            at = delivery.sent_at or delivery.result_at
+            announce([Failure(delivery.pk, delivery.lead_id, bounce.cause, bounce.hard, at)])
         if (job_id := delivery.job_id) is not None:  # RATE-2; advice only: it must not hold up the report
             counted = partial(count_report, job_id, delivery.address, bounce.cause, now=now)
             transaction.on_commit(counted, robust=True)
-        announce([Failure(delivery.pk, delivery.lead_id, bounce.cause, bounce.hard, delivery.sent_at)])
     return True
 
 

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from mail.bounces.cause import is_hard
 from mail.delivery.claim import Held
 from mail.delivery.failures import recount
 from mail.delivery.retries import JITTER, RetryPlan, retry_plan
-from mail.models.delivery import Cause, DeliveryState
+from mail.models.delivery import Cause, DeliveryKind, DeliveryState
+from mail.signals import Failure, announce
 from mail.smtp.replies import RETRIES_EXHAUSTED, SWITCH_OFF_AT_ONCE, clean_text
 
 logger = logging.getLogger(__name__)
@@ -90,14 +92,14 @@ WITH given AS (
      WHERE d.id = g.id AND d.token = g.token
        AND ((d.state || '') IN ('claimed', 'handing_over') OR ((d.state || '') = 'unknown' AND g.state IN ('sent', 'error')))
     RETURNING d.id, d.lead_id, d.state, d.code, d.enhanced_status, d.reply, d.reason, d.failed_address, d.address,
-              d.cause, d.state <> 'sent' OR d.attempts > 1 OR d.again > 0 OR me.state = 'unknown' AS told
+              d.cause, d.kind, COALESCE(d.sent_at, d.result_at) AS at, d.state <> 'sent' OR d.attempts > 1 OR d.again > 0 OR me.state = 'unknown' AS told
 ), noted AS (
     INSERT INTO mail_deliveryevent (delivery_id, at, what, code, enhanced_status, text)
     SELECT id, statement_timestamp(), state, code, enhanced_status, CASE WHEN state = 'excluded' AND reply = '' THEN reason ELSE reply END
       FROM done WHERE told
 )
 SELECT done.id, done.lead_id, done.state, done.code, done.failed_address IN ('', done.address), l.email_failures,
-       done.cause
+       done.cause, done.kind, done.at
   FROM done LEFT JOIN leads_lead l ON l.id = done.lead_id
 """
 
@@ -163,8 +165,18 @@ def _write(results: Sequence[Result]) -> set[int]:
             },
         )
         rows = cursor.fetchall()
-        _count_failures(rows)
+        _count_failures([row[:7] for row in rows])
+        announce(_failures(rows))
     return {row[0] for row in rows}
+
+
+def _failures(rows: list[tuple[Any, ...]]) -> list[Failure]:
+    """What other apps are told (mail/signals.py): errors of leads' mails with a cause. A test mail is nobody's."""
+    return [
+        Failure(pk, lead, cause, is_hard(cause), at)
+        for pk, lead, state, _code, _own, _n, cause, kind, at in rows
+        if lead and cause and state == "error" and kind != DeliveryKind.TEST
+    ]
 
 
 def _count_failures(rows: list[tuple[Any, ...]]) -> None:

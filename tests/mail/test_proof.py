@@ -8,7 +8,9 @@ from django.utils import timezone
 
 from leads.models import Lead
 from mail.delivery.proof import arrived
+from mail.delivery.record import Result, record
 from mail.models import Delivery
+from mail.models.delivery import DeliveryState
 from mail.signals import Failure, announce, delivery_failed
 from tests.factories import make_delivery, make_job, make_lead
 
@@ -87,3 +89,20 @@ def test_failures_are_told_after_the_commit(told, now):
     announce([])
     assert told == [[failure]]
     assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "told_of"),
+    [("wizard", [("no_mailbox", True)]), ("single", [("no_mailbox", True)]), ("test", [])],
+)
+@pytest.mark.django_db(transaction=True)
+def test_err_5_a_failure_at_the_hand_over_is_told_too(told, now, kind, told_of):
+    """Refused by the receiver: the recorder tells it after its commit, with the cause; a test mail is nobody's."""
+    lead = make_lead("a@x.example.jp")
+    mail = make_delivery(lead, kind=kind, state="claimed", token=5)
+    refused = Result(
+        mail.pk, 5, DeliveryState.ERROR, 42550, "5.1.1", "550 5.1.1 no", cause="no_mailbox", handed_over=False
+    )
+    assert record([refused]) == {mail.pk}
+    assert [(one.cause, one.hard) for failures in told for one in failures] == told_of
+    assert all(one.sent_at is not None and one.lead_id == lead.pk for failures in told for one in failures)

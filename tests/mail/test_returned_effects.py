@@ -13,10 +13,10 @@ from mail.bounces import receive as door
 from mail.bounces.receive import STALE_AFTER, receive
 from mail.links import envelope_sender, one_click_url, opt_out_url
 from mail.message import take_snapshot
-from mail.models import Delivery, ReturnedMail
+from mail.models import Delivery, JobDomain, ReturnedMail
 from mail.signals import delivery_failed
 from settings.models import AuditEntry
-from tests.factories import make_delivery, make_lead, make_template
+from tests.factories import make_delivery, make_lead, make_sending_job, make_template
 from tests.mail.returned import bounce, complaint
 
 
@@ -339,3 +339,18 @@ def test_two_intakes_at_once(now):
 def test_from_the_first_to_the_last_query(sent, now, django_assert_max_num_queries):
     with django_assert_max_num_queries(20):
         back(bounce(), sent, now=now)
+
+
+def test_rate_2_bounces_brake_a_mailing_too(db, now, django_capture_on_commit_callbacks):
+    """RATE-2: behind a relay the receivers' refusals come as reports; they count like refusals."""
+    job = make_sending_job()
+    mails = [
+        sent_mail(make_lead(f"p{n}@x.example.jp"), now, job=job, remote_host="relay.example.jp")
+        for n in range(3)
+    ]
+    with django_capture_on_commit_callbacks(execute=True):
+        for mail in mails:
+            assert back(
+                bounce(mail.address, said="550 5.7.1 listed by a blocklist", status="5.7.1"), mail, now=now
+            ).changed
+    assert JobDomain.objects.get(job=job, domain="x.example.jp").failed == 3
