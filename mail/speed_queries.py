@@ -11,9 +11,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from mail.brake_queries import readable
+from mail.check_items import CheckItem
 from mail.delivery.slowed import SlowedSite, slowed_sites
 from mail.delivery.speed_rules import GENERAL, SpeedRule, rule_for, speed_rules
+from mail.models import SendingDomain
 from mail.results import ResultGroup
+from mail.sending_domains import kept_items
 from mail.smtp.mx import NoRoute, Resolver
 from settings.models import DomainRule
 
@@ -126,3 +129,11 @@ def waiting_by_site(site_keys: Iterable[str]) -> dict[str, list[Waiting]]:
         key: [Waiting(*pair) for pair in sorted(domains.items(), key=lambda pair: (-pair[1], pair[0]))[:20]]
         for key, domains in found.items()
     }
+
+
+def ptr_checks() -> dict[str, CheckItem]:
+    """{source address: what DNS said of its PTR} at the newest live check of a sending domain; {} before the first. One
+    query."""
+    newest = SendingDomain.objects.filter(checked_at__isnull=False).order_by("-checked_at").first()
+    items = kept_items(newest) if newest is not None else []
+    return {item.key.removeprefix("ptr:"): item for item in items if item.key.startswith("ptr:")}

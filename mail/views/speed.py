@@ -24,7 +24,7 @@ from mail.speed_changes import (
     save_rule,
     save_source,
 )
-from mail.speed_queries import rule_lines, rule_of_domain, slowed_lines
+from mail.speed_queries import ptr_checks, rule_lines, rule_of_domain, slowed_lines
 from mail.warmup_queries import warmups_today
 from settings.models import DomainRule, SourceIp, Tls
 from settings.permissions import needs_administer, needs_view
@@ -39,6 +39,7 @@ def speed(request: HttpRequest) -> HttpResponse:
     answer = rule_of_domain(asked.cleaned_data["domain"]) if asked.is_valid() else None
     sources = list(SourceIp.objects.all())
     warmups = warmups_today(sources, now=timezone.now())
+    checks = ptr_checks() if sources else {}
     return render(
         request,
         "mail/speed.html",
@@ -50,7 +51,7 @@ def speed(request: HttpRequest) -> HttpResponse:
             "asked": asked,
             "slowed": slowed_lines(),
             "answer": answer,
-            "sources": [(source, warmups.get(source.pk)) for source in sources],
+            "sources": [(source, warmups.get(source.pk), checks.get(source.address)) for source in sources],
         },
         status=422 if asked.is_bound and not answer else 200,
     )

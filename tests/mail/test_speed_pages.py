@@ -6,10 +6,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from mail import speed_changes
+from mail.check_items import WRONG, CheckItem
 from mail.delivery.speed_rules import DEFAULTS, forget_speed_rules, speed_rules
 from mail.forms.speed import SpeedRuleForm
+from mail.models import SendingDomain
 from mail.smtp.mx import NoRoute, Resolver
 from mail.speed_changes import rule_values, save_rule
 from settings.models import AuditEntry, DomainRule, Role, SourceIp
@@ -387,3 +390,19 @@ def test_one_address_in_two_spellings(client, misaki):
     client.post(reverse("speed_source_add"), SOURCE | {"address": "2001:DB8::0:1"})
     assert SourceIp.objects.get().address == "2001:db8::1"
     assert client.post(reverse("speed_source_add"), SOURCE | {"address": "2001:db8:0::1"}).status_code == 422
+
+
+def test_what_the_live_check_said_of_the_ptr(client, misaki):
+    """The newest check of any sending domain speaks for the address it names, and for no other."""
+    SourceIp.objects.create(address="192.0.2.1")
+    SourceIp.objects.create(address="192.0.2.11")
+    domain = SendingDomain.objects.create(name="example.jp", checked_at=timezone.now())
+    item = CheckItem("ptr:192.0.2.1", WRONG, "ptr_missing", group="source", name="192.0.2.1", type="PTR")
+    domain.check_result = {
+        "items": [item.as_json(), {"key": "broken"}, CheckItem("spf", WRONG, "spf_missing").as_json()]
+    }
+    domain.save()
+    answer = client.get(reverse("speed"))
+    checks = {source.address: check for source, _warmup, check in answer.context["sources"]}
+    assert checks["192.0.2.1"].state == WRONG and checks["192.0.2.11"] is None
+    assert str(checks["192.0.2.1"].text)[:10] in answer.content.decode()
