@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.faults.servers import OwnServers
 
 STEPS = [
-    "after_claim", "after_354", "before_intent_commit", "after_intent", "mid_body", "after_dot", "after_reply",
+    "after_claim", "after_354", "before_intent_commit", "after_intent", "mid_body", "after_dot", "envelope_behind", "after_reply",
     "before_record_commit", "after_record",
 ]  # fmt: skip
 

@@ -85,7 +85,7 @@ def assert_promise_kept(job, truth):
 # batches.
 STEPS = [
     ("after_claim", 0), ("after_354", 2), ("before_intent_commit", 2), ("after_intent", 2), ("mid_body", 2),
-    ("after_dot", 2), ("after_reply", 2), ("before_record_commit", 12), ("after_record", 12),
+    ("after_dot", 2), ("envelope_behind", 2), ("after_reply", 2), ("before_record_commit", 12), ("after_record", 12),
 ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_killed_at_each_step_twice_over(truth, step, unknown):
     states = assert_promise_kept(job, truth)
     assert states["unknown"] <= 2 * unknown
     assert states.total() == 40
-    if step in {"after_intent", "mid_body", "after_dot", "after_reply"}:
+    if step in {"after_intent", "mid_body", "after_dot", "envelope_behind", "after_reply"}:
         assert states["unknown"] >= 2  # nobody can know, and it is said
 
 
