@@ -56,7 +56,8 @@ _LEADS = """
 INSERT INTO leads_lead (kind, last_name, first_name, last_name_kana, first_name_kana, email, email_norm, email_malformed,
     email_since, company, department, job_title, postal_code, prefecture, address, phone, note, language, registration,
     dm_permission, email_valid, email_failures, extra, created_at, updated_at)
-SELECT 'visitor', '髙橋', '𠮷男' || n, 'タカハシ', 'ヨシオ', address, address, false, now(), '株式会社山手製作所' || n %% 997,
+SELECT 'visitor', (ARRAY['佐藤', '鈴木', '髙橋', '田中', '伊藤', '渡邉', '山﨑', '中村', '小林', '𠮷田'])[n %% 10 + 1],
+    '良夫' || n, 'セイ', 'メイ', address, address, false, now(), '株式会社山手製作所' || n %% 997,
     '生産技術部', '課長', '100-0005', '東京都', '千代田区丸の内1-1-1', '03-0000-0000', '', 'ja', 'full', 'wanted', true, 0,
     '{}', now(), now()
 FROM generate_series(1, %s) n, LATERAL (SELECT 'yoshio.' || n || '@company' || n %% 499 || '.example.jp') a(address)

@@ -255,7 +255,7 @@ def test_any_header_is_signed_as_dkimpy_does(fields, raw):
     assert tags(field)["b"] == signed_by_dkimpy(data, AT)["b"]
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\r\n", b"\n\r"])
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\r\n", b"\n\r", b"\rx\n", b"\nx\r"])
 @pytest.mark.parametrize("where", [0, -2])
 def test_lone_line_ends_are_refused(end, where):
     """A server that mends them would break the signature, one that does not could be smuggled a second mail."""
