@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from mail.brake_queries import braked_jobs
+from mail.delivery.watchdog import Stuck, stuck
 from mail.models import Delivery, SendJob
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState
@@ -72,8 +73,8 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
 
 
 def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
-    """Halted and braked jobs (RATE-2), and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). Three
-    queries."""
+    """Halted, stuck and braked jobs (RATE-2), and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). At
+    most five queries."""
     halted = list(
         SendJob.objects.filter(state=JobState.HALTED).select_related("template").order_by("-pk")[:SHOWN]
     )
@@ -83,16 +84,26 @@ def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None
         .order_by("-pk")[:SHOWN]
     )
     braked = braked_jobs(SHOWN)
-    if not halted and not unknown and not braked:
+    waiting = stuck(now=now)
+    if not halted and not unknown and not braked and not waiting:
         return None
     return {
         "halted": halted,
+        "stuck": stuck_lines(waiting),
         "braked": [
             {"job": job, "domains": ", ".join(domains[:5]), "more": len(domains) > 5}
             for job, domains in braked
         ],
         "unknown": [{"job": job, "number": job.counts["state"]["unknown"]} for job in unknown],
     }
+
+
+def stuck_lines(waiting: list[Stuck]) -> list[dict[str, Any]]:
+    """Mails that are due and that no worker takes: the job (None: mails without one) and since when. One query."""
+    jobs = SendJob.objects.select_related("template").in_bulk(
+        [one.job_id for one in waiting[:SHOWN] if one.job_id]
+    )
+    return [{"job": jobs.get(one.job_id or 0), "since": one.since} for one in waiting[:SHOWN]]
 
 
 def reserved_card(request: HttpRequest, now: datetime) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from kombu.exceptions import OperationalError
 
 from mail.alignment import alignment
 from mail.bounces.imap_poll import MailboxError, configured_mailbox, last_poll, look
+from mail.delivery.watchdog import stuck
 from mail.dns_lookup import system_resolver
 from mail.models import Delivery, ReturnedMail
 from mail.models.delivery import DeliveryState
@@ -61,6 +62,8 @@ def examine() -> list[Finding]:
     findings.append(check_broker())
     if findings[-1].state == OK:
         findings += [check_workers(), check_tick(now=time.time())]
+    if findings[0].state == OK and findings[1].state == OK:
+        findings.append(check_progress())
     return [*findings, check_relay(), check_intake(), *check_mailbox(), check_dns(), check_disk()]
 
 
@@ -193,6 +196,22 @@ def check_tick(*, now: float) -> Finding:
             "beat", WRONG, text, _("Start the clock: manage.py beat. Reservations do not start without.")
         )
     return Finding("beat", OK, text)
+
+
+def check_progress() -> Finding:
+    """Mails that are due and that nobody takes (mail/delivery/watchdog.py)."""
+    found = stuck(now=timezone.now())
+    if not found:
+        return Finding("sending", OK, _("no mail is waiting without progress"))
+    since = timezone.localtime(min(one.since for one in found)).isoformat(timespec="minutes")
+    jobs = ", ".join(str(one.job_id) for one in found[:5] if one.job_id is not None)
+    return Finding(
+        "sending",
+        WRONG,
+        _("Mails are due since %(since)s and nobody takes them (mailings: %(jobs)s)")
+        % {"since": since, "jobs": jobs or "-"},
+        _("Look at the findings above and at the workers' log, then restart the workers: manage.py worker."),
+    )
 
 
 def check_relay() -> Finding:

@@ -1,6 +1,7 @@
 import io
 import json
 import socket
+from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
@@ -156,6 +157,7 @@ def test_everything_is_looked_at(db, monkeypatch):
         "broker",
         "workers",
         "beat",
+        "sending",
         "relay",
         "intake",
         "dns",
@@ -184,3 +186,14 @@ def test_dns_is_asked_for_the_way_of_bounces(settings):
         server.fail("bounce.smp.example", Fault.SERVFAIL)
         settings.RELAY = ""
         assert doctor.check_dns().state == "wrong"
+
+
+def test_mail_that_does_not_move_is_wrong(db):
+    """The watchdog: due mail that nobody takes, although everything else may answer."""
+    assert doctor.check_progress().state == "ok"
+    row = make_delivery(make_lead(), kind="single", next_at=timezone.now() - timedelta(minutes=30))
+    assert row.state == "queued"
+    finding = doctor.check_progress()
+    assert finding.state == "wrong"
+    assert "manage.py worker" in finding.advice
+    assert "sending" in [one.name for one in doctor.examine()]

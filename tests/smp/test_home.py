@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from leads.home_cards import week_start
 from leads.models import LeadImport
 from mail.models import Delivery, SendJob
 from settings.models import Role
-from tests.factories import make_job, make_lead, make_template, make_user
+from tests.factories import make_delivery, make_job, make_lead, make_sending_job, make_template, make_user
 
 
 @pytest.fixture
@@ -148,10 +149,23 @@ def test_same_queries_for_one_and_three(misaki, django_assert_num_queries):
 
     fill()
     misaki.get("/")
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         misaki.get("/")
     fill()
     fill()
     assert SendJob.objects.count() == 12
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         misaki.get("/")
+
+
+def test_mails_that_do_not_move_need_somebody(misaki):
+    """The watchdog: due for minutes, and no worker takes them."""
+    assert "配信が滞っています" not in html_of(misaki)
+    long_ago = timezone.now() - timedelta(minutes=30)
+    job = make_sending_job("a@x.example.jp")
+    SendJob.objects.filter(pk=job.pk).update(started_at=long_ago)
+    job.deliveries.update(next_at=long_ago)
+    make_delivery(make_lead("b@x.example.jp"), kind="single", next_at=long_ago)
+    html = html_of(misaki)
+    assert html.count("配信が滞っています") == 2
+    assert reverse("job", args=[job.pk]) in html
