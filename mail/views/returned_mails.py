@@ -90,7 +90,7 @@ def returned_export(request: HttpRequest) -> HttpResponse | StreamingHttpRespons
         ip=client_ip(request),
     )
     header = [
-        _("Time"), _("Kind"), _("Address"), _("Cause"), _("Hard bounce"), _("Enhanced status"), _("The server's words"),
+        _("Time"), _("Kind"), _("E-mail address"), _("Cause"), _("Hard bounce"), _("Enhanced status"), _("The server's words"),
         _("Effect"), _("Mail (ID)"), _("Mailing (ID)"), _("Lead ID"), _("Forwarded to"), _("Forwarded at"),
     ]  # fmt: skip
 

@@ -22,14 +22,25 @@ from leads.edit import delete_lead
 from leads.models import ConsentRecord, DmPermission, Lead, LeadColumn, LeadKind, Registration, SavedSearch
 from leads.search import EVERYONE, validate_condition
 from mail import send_jobs
+from mail.bounces.cause import cause_of, is_hard
 from mail.delivery.failures import recount
 from mail.merge_fields import values_for
 from mail.message import MergeProblem, Skeleton
-from mail.models import Delivery, DeliveryEvent, MailSettings, MailTemplate, SendingDomain, SendJob
-from mail.models.delivery import DeliveryState
+from mail.models import (
+    Delivery,
+    DeliveryEvent,
+    MailSettings,
+    MailTemplate,
+    ReturnedKind,
+    ReturnedMail,
+    ReturnedSource,
+    SendingDomain,
+    SendJob,
+)
+from mail.models.delivery import Cause, DeliveryState
 from mail.models.send_job import RecipientRule
 from mail.recipients.reasons import Reason
-from mail.smtp.replies import SWITCH_OFF_AT_ONCE
+from mail.smtp.replies import NO_ROUTE, SWITCH_OFF_AT_ONCE
 from settings.models import AuditEntry, Role, User
 from settings.system_settings import set_setting
 from smp.demo import mails, people
@@ -497,7 +508,7 @@ def make_results(
     waiting = job.deliveries.filter(state=DeliveryState.QUEUED).select_related("lead").order_by("id")
     rows = list(waiting if limit is None else waiting[:limit])
     values = values_for([row.lead for row in rows if row.lead], now=now, names=skeleton.names)
-    updates, events, failed, at_once = [], [], [], set()
+    updates, events, returned, failed, at_once = [], [], [], [], set()
     for number, row in enumerate(rows):
         assert row.lead is not None
         sent_at = now + timedelta(seconds=2 + number / 10)
@@ -519,9 +530,11 @@ def make_results(
             (
                 row.pk, outcome.state.value, outcome.code, outcome.status, reply, host, outcome.attempts, sent_at,
                 sent_at if handed_over else None, result_at, subject, Jsonb(values[row.lead.pk]),
-                row.address if outcome.state == DeliveryState.ERROR else "",
+                row.address if outcome.state == DeliveryState.ERROR else "", cause_for(outcome, reply),
             )
         )  # fmt: skip
+        if outcome is CAME_BACK:
+            returned.append(returned_report(row, outcome, reply, result_at))
         events += events_of(row, outcome, reply, sent_at, result_at)
         if outcome.state == DeliveryState.ERROR:
             failed.append(row.lead.pk)
@@ -533,20 +546,46 @@ def make_results(
             f"""
             UPDATE mail_delivery d SET state = v.state, code = v.code, enhanced_status = v.status, reply = v.reply,
                 remote_host = v.host, attempts = v.attempts, first_attempt_at = v.first_at, sent_at = v.sent_at,
-                result_at = v.result_at, subject = v.subject, merge_values = v.merge_values, failed_address = v.failed,
+                result_at = v.result_at, subject = v.subject, merge_values = v.merge_values, failed_address = v.failed, cause = v.cause,
                 snapshot_id = {job.snapshot.pk:d}, next_at = NULL
             FROM (VALUES %s) AS v (id, state, code, status, reply, host, attempts, first_at, sent_at, result_at, subject,
-                merge_values, failed)
+                merge_values, failed, cause)
             WHERE d.id = v.id
             """,
             updates,
-            template="(%s, %s, %s::int, %s, %s, %s, %s::smallint, %s::timestamptz, %s::timestamptz, %s::timestamptz, %s, %s::jsonb, %s)",
+            template="(%s, %s, %s::int, %s, %s, %s, %s::smallint, %s::timestamptz, %s::timestamptz, %s::timestamptz, %s, %s::jsonb, %s, %s)",
             page_size=1000,
         )
     DeliveryEvent.objects.bulk_create(events, batch_size=2000)
+    ReturnedMail.objects.bulk_create(returned)
     recount(failed, now=now, switch_off=at_once)
     send_jobs.finish_if_empty(job.pk, now=now + timedelta(seconds=len(rows) / 10 + 5))
     send_jobs.count(job)
+
+
+def cause_for(outcome: Outcome, reply: str) -> str:
+    """ERR-5, as mail/delivery/ and mail/bounces/ would have found it."""
+    if outcome.state != DeliveryState.ERROR:
+        return ""
+    if outcome.code == NO_ROUTE:
+        return Cause.NO_HOST
+    stage = "report" if outcome is CAME_BACK else "rcpt"
+    return cause_of(int(reply[:3]), outcome.status, reply, stage=stage)
+
+
+def returned_report(row: Delivery, outcome: Outcome, reply: str, at: datetime) -> ReturnedMail:
+    """The line of 「不達・返信の受信履歴」 of a mail that came back."""
+    cause = cause_for(outcome, reply)
+    return ReturnedMail(
+        at=at, digest=f"sample data {row.pk}", kind=ReturnedKind.FAILURE, source=ReturnedSource.LISTENER,
+        delivery_id=row.pk, lead_id=row.lead_id, job_id=row.job_id, cause=cause, hard=is_hard(cause), changed=True,
+        recipients=[
+            {
+                "address": row.address, "action": "failed", "status": outcome.status, "diagnostic": reply,
+                "cause": str(cause), "hard": is_hard(cause),
+            }
+        ],
+    )  # fmt: skip
 
 
 def outcome_for(dice: random.Random, address: str, *, plain: bool) -> Outcome:

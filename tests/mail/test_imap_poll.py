@@ -1,11 +1,17 @@
 """Bounces fetched from a mailbox: marked only after the commit, harmless when repeated, hostile servers and mails."""
 
 import json
+import ssl
 import threading
 import time
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
@@ -199,3 +205,38 @@ def wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < until, "it never happened"
         time.sleep(0.02)
+
+
+def certificate(folder, name):
+    """A self-signed certificate for one name, as files: (certificate, key)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = timezone.now()
+    made = (
+        x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    (folder / f"{name}.crt").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return folder / f"{name}.crt", folder / f"{name}.key"
+
+
+@pytest.mark.parametrize("name", ["localhost", "elsewhere.example"])
+def test_tls_is_checked(mails, tmp_path, monkeypatch, name):
+    """imaps: a certificate for the right name is taken; another's is refused before the password is said."""
+    crt, key = certificate(tmp_path, name)
+    monkeypatch.setenv("SSL_CERT_FILE", str(crt))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(crt, key)
+    with ImapServer([returned(mails[0])], tls=context) as server:
+        box = Mailbox("localhost", server.port, "bounces@example.jp", "secret", tls=True)
+        if name == "localhost":
+            assert poll(box).changed == 1
+        else:
+            with pytest.raises(MailboxError, match="certificate"):
+                poll(box)
+            assert server.commands == []
