@@ -315,8 +315,11 @@ class Engine:
         jobs = {parcel.row.job_id for parcel in parcels if parcel.row.job_id is not None}
         self.chores.post(("trouble", (jobs, text)))
         self.give_back_each([(parcel, wait) for parcel in parcels])
-        if self.run is not None:
-            self.run.in_trouble(text)
+        run = self.run
+        if run is not None:
+            run.outcome.trouble = text
+            if not any(way.in_use for way in self.depot.ways.values() if not way.dead):
+                run.nothing_due()  # there is no other way: claiming more would only move rows about
             self.notify()
 
     def is_last_attempt(self, parcel: Parcel, site: Site | None) -> bool:

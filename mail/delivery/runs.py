@@ -55,10 +55,6 @@ class Run:
         self.claiming = False
         self.over = True
 
-    def in_trouble(self, text: str) -> None:
-        self.outcome.trouble = text
-        self.nothing_due()
-
     def failed(self, error: Exception) -> None:
         self.error = error
         self.nothing_due()

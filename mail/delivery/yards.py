@@ -61,11 +61,14 @@ class Way:
 
     def put(self, parcels: Iterable[Parcel]) -> None:
         parcels = list(parcels)
-        if self.dead_because is not None and monotonic() < self.dead_until:
+        if self.dead_because is not None and self.dead:
             self._no_way(parcels, self.dead_because)
             return
         self.waiting.extend(parcels)
-        if self._pump is None or self._pump.done():
+        self._start_pump()
+
+    def _start_pump(self) -> None:
+        if self.waiting and (self._pump is None or self._pump.done()):
             self._pump = self.engine.start(self._admit())
 
     async def _admit(self) -> None:
@@ -81,7 +84,7 @@ class Way:
             else:
                 self.put_off(list(self.waiting), at_least=admission.wait)
                 self.waiting.clear()
-            if self.dead_because is not None and monotonic() < self.dead_until:
+            if self.dead_because is not None and self.dead:
                 self._no_way(self.empty(), self.dead_because)
 
     def _yard(self, admission: Admission) -> "Yard":
@@ -112,6 +115,10 @@ class Way:
         self.dead_because = error
         self.dead_until = monotonic() + (BLOCKED_FOR if self.site.relay else DEAD_FOR)
         self._no_way(self.empty(), error)
+
+    @property
+    def dead(self) -> bool:
+        return self.dead_because is not None and monotonic() < self.dead_until
 
     def lives(self) -> None:
         self.dead_because = None
@@ -176,7 +183,8 @@ class Way:
         self.put_off(taken[::-1])
 
     def look(self) -> None:
-        """From time to time: lanes for what waits although nothing moves."""
+        """From time to time: what waits although nothing moves, because something failed unexpectedly."""
+        self._start_pump()
         for yard in self.yards.values():
             yard.look()
 
@@ -279,7 +287,8 @@ class Yard:
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self.lanes.discard(task)
-        if self.ready and not self.engine.closing:
+        failed = task.cancelled() or task.exception() is not None  # logged by the engine; `look` opens another one
+        if self.ready and not failed and not self.engine.closing:
             self._open_lanes()
 
     async def _lane(self) -> None:
