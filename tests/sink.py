@@ -222,6 +222,7 @@ class Talk(asyncio.Protocol):
         """False: more must come."""
         if self.kind == "lose" and self.buffer:
             self.sink.done["lose"] += 1
+            self.sink.lost.append(self.sender)
             self.leave(at_once=True)
             return False
         start = max(0, len(self.body) - 4)
@@ -297,6 +298,7 @@ class Sink:
         self.sessions, self.flights, self.violations, self.encrypted = 0, 0, 0, 0
         self.commands, self.peers = [], []
         self.dice = random.Random(self.options.seed)
+        self.lost = []  # senders of mails that were lost in the middle
         self.done = Counter()  # what it did with mails, by kind ("" = nothing special)
         self.certificate = self_signed_context() if self.options.tls in {"working", "sometimes"} else None
         self.log = self.path.open("a", encoding="utf-8")
@@ -414,7 +416,7 @@ if __name__ == "__main__":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         serving = asyncio.create_task(sink.serve())
         await ended.wait()
-        print(json.dumps({"sessions": sink.sessions, "did": sink.done}), flush=True)
+        print(json.dumps({"sessions": sink.sessions, "did": sink.done, "lost": sink.lost}), flush=True)
         serving.cancel()
 
     asyncio.run(serve_until_asked())

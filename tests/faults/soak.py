@@ -60,8 +60,8 @@ class Soak:
         self.accepted_path = self.folder / "accepted.jsonl"
         self.workers = []
         self.kills = Counter()
-        self.in_air = 0  # mails between intent and result, counted at each kill
-        self.began = time.monotonic()
+        self.in_air = set()  # mails between intent and result at the moment of a kill
+        self.told = self.began = time.monotonic()
 
     # ---- the stage
 
@@ -81,7 +81,7 @@ class Soak:
         os.environ |= {
             "DJANGO_SETTINGS_MODULE": "smp.settings",
             "SMP_RELAY": f"127.0.0.1:{self.sink.stdout.readline().strip()}",
-            "SMP_SMTP_TIMEOUT": "10",
+            "SMP_SMTP_TIMEOUT": str(options.timeout),
             "SMP_SMTP_DOT_TIMEOUT": str(int(1.4 * options.late) + 1),
         }
         import django
@@ -151,7 +151,7 @@ class Soak:
         pid, _step = self.workers.pop(self.dice.randrange(len(self.workers)))
         if kill(pid):
             self.kills["at random"] += 1
-            self.count_in_air()
+            self.note_in_air()
         self.bear()
 
     def dead(self):
@@ -160,7 +160,7 @@ class Soak:
             if not alive(pid):
                 self.workers.remove((pid, step))
                 self.kills[step] += 1
-                self.count_in_air()
+                self.note_in_air()
                 self.bear()
 
     def kill_a_sweeper(self):
@@ -180,12 +180,21 @@ class Soak:
 
     def nudge(self):
         """Retries are due at once. Returns how many mails are open."""
-        return patiently(lambda: nudge(self.job.pk))
+        left = patiently(lambda: nudge(self.job.pk))
+        if time.monotonic() - self.told > 30:
+            self.told = time.monotonic()
+            print(
+                f"{self.told - self.began:.0f} s: {left:,} open, {sum(self.kills.values())} kills",
+                file=sys.stderr,
+            )
+        return left
 
-    def count_in_air(self):
+    def note_in_air(self):
+        """Of all workers: whose they are nobody can tell. Dead ones keep theirs until the lease is over."""
         from mail.models import Delivery
 
-        self.in_air += patiently(lambda: Delivery.objects.filter(state="handing_over").count())
+        ids = Delivery.objects.filter(state="handing_over").values_list("id", flat=True)
+        self.in_air.update(patiently(lambda: list(ids.all())))
 
     def over_time(self):
         return time.monotonic() - self.began > self.options.limit
@@ -205,6 +214,9 @@ class Soak:
         mails = list(read_accepted(self.accepted_path))
         taken = Counter(read_envelope_sender(sender) for sender, _kind in mails)
         unanswered = {read_envelope_sender(s) for s, kind in mails if kind in {"drop", "garbage", "silent"}}
+        # A mail is small enough to be in the kernel's hands, dot and all, when the server hangs up in its middle.
+        unanswered |= {read_envelope_sender(sender) for sender in self.sink_says["lost"]}
+        unanswered |= set(job.deliveries.filter(code=40001).values_list("id", flat=True))
         unknown = {pk for pk, state in states.items() if state == "unknown"}
         sent = {pk for pk, state in states.items() if state == "sent"}
         counts = send_jobs.counts_now(job)
@@ -222,7 +234,8 @@ class Soak:
             "nothing accepted twice unless sent again by a person": not {
                 pk for pk, times in taken.items() if times > 1 and pk not in again
             },
-            "結果不明 ≤ mails in the air": len(by_kills) <= self.in_air,
+            "結果不明 ⊆ mails in the air when a worker was killed, or never answered": by_kills
+            <= self.in_air,
             "every エラー is a receiver's 5xx: no fault of ours ends a mail": set(codes) <= {42550, 42554},
             "the counts add up": counts.in_scope == sum(counts.by_state.values()) == len(states)
             and job.state == "done"
@@ -239,10 +252,15 @@ other faults    PostgreSQL immediate restarts {self.options.crashes}; Redis flus
 the sink        {show({kind or "took": number for kind, number in did.items()})}
 the ledger      {show(by_state)}; errors by code: {show(codes)}
 accepted        {len(mails):,} mails of {len(taken):,} deliveries
-結果不明        {len(unknown)}: {len(unknown & unanswered)} where the server gave no answer; {len(by_kills)} by kills, of which {len(by_kills & set(taken))} were accepted ({self.in_air} in the air at kills)
+結果不明        {len(unknown)}: {len(unknown & unanswered)} where the server gave no answer; {len(by_kills)} by kills, of which {len(by_kills & set(taken))} were accepted ({len(self.in_air)} were in the air at kills)
 """)
         for text, number in ours.items():
             print(f"{number} times: {text[:200]}")
+        for row in Delivery.objects.filter(pk__in=by_kills - self.in_air)[:20]:
+            story = [f"{event.at:%H:%M:%S.%f} {event.what}" for event in row.events.all()]
+            print(
+                f"mail {row.pk}: intent {row.sent_at:%H:%M:%S.%f}; {'; '.join(story)}; {row.code} {row.reply}"
+            )
         for check, holds in checks.items():
             print(f"{'ok     ' if holds else 'BROKEN '} {check}")
         return all(checks.values())

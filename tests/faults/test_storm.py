@@ -17,7 +17,7 @@ def test_err_4_the_promise_in_a_storm():
     soak = subprocess.run(
         [
             sys.executable, "-m", "tests.faults.soak", "--mails", "200", "--kills", "6", "--crashes", "1", "--flushes", "1",
-            "--stops", "1", "--late", "2", "--slow", "1", "--every", "0.5", "--limit", "240",
+            "--stops", "1", "--late", "2", "--timeout", "4", "--slow", "1", "--every", "0.5", "--limit", "240",
         ],
         env={name: value for name, value in os.environ.items() if name not in SERVERS},
         capture_output=True, text=True, timeout=400,
