@@ -50,6 +50,7 @@ class _Watched:
     """What was seen from outside while the workers ran."""
 
     workers_cpu: float = 0.0
+    sent: list[int] = field(default_factory=list)  # by each worker
     memory: dict[int, float] = field(default_factory=dict)  # per cent of the mails → MB of the largest worker
 
 
@@ -92,6 +93,7 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
         "seconds": seconds(elapsed),
         "mails_per_second": round(rate, 1),
         "mails_per_second_per_worker": round(rate / workers, 1),
+        "mails_by_worker": ", ".join(map(str, watched.sent)),
         "cpu_us_per_mail": {
             "workers": round(cpu),
             "postgresql": None if postgres_cpu is None else round(postgres_cpu / messages * 1e6),
@@ -171,7 +173,9 @@ def _watch(running: list["subprocess.Popen[str]"], sink: SinkProcess, messages: 
         said = process.stdout.read()
         if process.returncode or not said:
             raise RuntimeError("a worker process failed; its error stands above")
-        watched.workers_cpu += float(json.loads(said)["cpu_seconds"])
+        told = json.loads(said)
+        watched.workers_cpu += told["cpu_seconds"]
+        watched.sent.append(told["sent"])
     return watched
 
 
