@@ -46,6 +46,7 @@ def arguments():
     parser.add_argument(
         "--slow", type=int, default=20, help="mails whose verdict is late, silent or dripping, of each"
     )
+    parser.add_argument("--timeout", type=int, default=10, help="SMP_SMTP_TIMEOUT")
     parser.add_argument("--every", type=float, default=1.2, help="mean seconds between two faults")
     parser.add_argument("--limit", type=float, default=3600, help="seconds until it is given up")
     parser.add_argument("--seed", type=int, default=20261121)
