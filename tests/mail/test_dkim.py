@@ -312,6 +312,8 @@ def pkcs8(key):
         ("example.jp", "s\r\nX: y", "rsa", RSA),
         ("example.jp", "", "rsa", RSA),
     ],
+    # keys are made anew in every process, and may not stand in a test's name: workers must collect the same names
+    ids=["no key", "other kind", "other kind too", "unknown curve", "domain", "IDN", "CRLF", "no selector"],
 )
 def test_keys_that_cannot_sign_are_refused(domain, selector, algorithm, private):
     with pytest.raises(KeyProblem):
