@@ -53,7 +53,8 @@ LOOK = 0.5
 # Seconds a thread may keep the others from running. The loop lets go of the interpreter at every send and must have it
 # back soon: with Python's 5 ms every mail waits for the one that is being made.
 SWITCH = 0.0005
-LINGER = 0.01  # seconds a result waits for others to be written with it
+LINGER = 0.02  # seconds a result waits for others to be written with it
+INTENT_LINGER = 0.002  # the same for intents, which lanes wait for
 
 
 def deliver(job_id: Scope, *, until: datetime) -> Outcome:
@@ -112,7 +113,7 @@ class Engine:
         self.loop = asyncio.new_event_loop()
         self.routing = Routing()
         self.depot = Depot(self)
-        self.intents: Desk[Parcel] = Desk("intents", self._commit_intents, most=200)
+        self.intents: Desk[Parcel] = Desk("intents", self._commit_intents, most=200, linger=INTENT_LINGER)
         self.records: Desk[tuple[Parcel, Result, Site | None]] = Desk(
             "records", self._write_results, linger=LINGER
         )

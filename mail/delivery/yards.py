@@ -287,7 +287,9 @@ class Yard:
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self.lanes.discard(task)
-        failed = task.cancelled() or task.exception() is not None  # logged by the engine; `look` opens another one
+        failed = (
+            task.cancelled() or task.exception() is not None
+        )  # logged by the engine; `look` opens another one
         if self.ready and not failed and not self.engine.closing:
             self._open_lanes()
 
