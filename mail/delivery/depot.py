@@ -114,12 +114,14 @@ class Depot:
 
     def too_many(self, parcels: Iterable[Parcel]) -> list[tuple[Parcel, float]]:
         """From the feeder's thread, before anything is made: mails to sites that have more waiting here than they take
-        soon, or whose turn is booked far ahead, with the seconds they are put off."""
+        soon, with the seconds they are put off."""
         crowded: dict[Way, list[Parcel]] = {}
         for parcel in parcels:
+            if parcel.row.job_id is None:
+                continue  # these go first
             site = self.engine.routing.known_site(parcel.domain)
             # Its pool is known when it is made; the usual one tells enough.
-            way = None if site is None or site.relay else self._by_group.get(site.group)
+            way = None if site is None or site.everybodys else self._by_group.get(site.group)
             if way is not None and way.crowded():
                 crowded.setdefault(way, []).append(parcel)
         return [turn for way, some in crowded.items() for turn in way.turns(some)]

@@ -266,7 +266,7 @@ class Engine:
 
     def others_wait(self, way: Way) -> bool:
         """Whether a way that is too full keeps others' mail out of the buffer."""
-        return self.run is not None and self.run.all_jobs and not way.site.relay
+        return self.run is not None and self.run.all_jobs and not way.site.everybodys
 
     # ---- parcels
 

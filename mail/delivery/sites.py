@@ -37,6 +37,11 @@ class Site:
     rule: SpeedRule
     relay: bool  # hosts are our own relay's: its address may be private
 
+    @property
+    def everybodys(self) -> bool:
+        """The relay that takes all mail without a route of its own: there is nobody else it could hold up."""
+        return self.relay and self.label == settings.RELAY
+
 
 class Sites:
     """One per asyncio loop."""

@@ -8,6 +8,7 @@ bounded buffer are held by it: `next_at` is spread by the site's own speed.
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -36,8 +37,10 @@ WORTH_A_LANE = 5  # mails that wait until another connection pays
 STUCK = 1.0  # seconds without progress after which one is opened anyway
 GRANT = 50
 SHORT_WAIT = 5.0  # seconds the throttle's wait is waited out
-LONGEST_WAIT = 3600.0  # seconds a row is put off at most
+LONGEST_WAIT = 3600.0  # seconds a row is put off at most …
+LONGEST_GUESS = 600.0  # … and where the site's speed is only what was seen of it
 AHEAD = 20.0  # seconds' worth of mail that may wait here for a slow site
+MEASURED = 10.0  # seconds over which a site's speed is looked at
 ASSUMED_RATE = 50.0  # mails per second of a site nobody has measured yet
 
 
@@ -52,10 +55,10 @@ class Way:
         self.yards: dict[str, Yard] = {}
         self.dead_until = 0.0
         self.dead_because: NoSession | None = None
-        self.booked_until = 0.0  # monotonic; what was put off has its turn until then
+        self.booked_until = 0.0  # monotonic; turns of what was put off are given away until then
         self._pump: asyncio.Task[None] | None = None
         self._handed: deque[tuple[float, int]] = deque()  # (when, how many) of the last seconds
-        self.born = monotonic()
+        self._busy_since = monotonic()  # when mail came after a rest; before that nothing was to be seen
 
     # ---- in
 
@@ -64,7 +67,11 @@ class Way:
         if self.dead_because is not None and self.dead:
             self._no_way(parcels, self.dead_because)
             return
-        self.waiting.extend(parcels)
+        if not self.queued and not self._seen():
+            self._busy_since = monotonic()
+        # Single mails, test mails and alerts are few, and somebody waits for them.
+        self.waiting.extendleft(parcel for parcel in parcels[::-1] if parcel.row.job_id is None)
+        self.waiting.extend(parcel for parcel in parcels if parcel.row.job_id is not None)
         self._start_pump()
 
     def _start_pump(self) -> None:
@@ -132,18 +139,21 @@ class Way:
             self._handed[-1] = (when, before + count)
         else:
             self._handed.append((now, count))
-        while self._handed and now - self._handed[0][0] > 10:
+        while self._handed and now - self._handed[0][0] > MEASURED:
             self._handed.popleft()
 
+    def _seen(self) -> int:
+        """Mails of the last ten seconds."""
+        now = monotonic()
+        return sum(count for when, count in self._handed if now - when <= MEASURED)
+
     def rate(self) -> float:
-        """Mails a second it takes: its rule, or what was seen in the last ten seconds."""
+        """Mails a second it takes: its rule, or what was seen in ten seconds with mail to send."""
         if self.site.rule.mails_per_minute:
             return max(self.site.rule.mails_per_minute / 60.0, 1 / 60)
-        now = monotonic()
-        if now - self.born < 10:
+        if monotonic() - self._busy_since < MEASURED:
             return ASSUMED_RATE
-        seen = sum(count for when, count in self._handed if now - when <= 10)
-        return max(seen / 10.0, 0.1)
+        return max(self._seen() / MEASURED, 0.1)
 
     @property
     def queued(self) -> int:
@@ -153,21 +163,30 @@ class Way:
         return self.queued - max(int(self.rate() * AHEAD), 20)
 
     def crowded(self) -> bool:
-        """More waits here than it takes soon, or was put off and comes first."""
-        return self.overfull_by() > 0 or self.booked_until > monotonic() + AHEAD
+        """More waits here than it takes soon. Whoever comes while there is room is let in, also before those that were
+        put off: these come back at their turn, and must find the door open then."""
+        return self.overfull_by() > 0
 
     def put_off(self, parcels: list[Parcel], *, at_least: float = 0.0) -> None:
         """Back to the queue of the database, one after the other at the site's speed."""
         self.engine.give_back_each(self.turns(parcels, at_least=at_least))
 
     def turns(self, parcels: list[Parcel], *, at_least: float = 0.0) -> list[tuple[Parcel, float]]:
-        """Each parcel with the seconds until its turn, behind those that were put off before."""
+        """Each parcel with the seconds until its turn, behind those that were put off before. Beyond the longest wait
+        they come back spread over a while, to be put off again: meanwhile the site may have become faster."""
         now, step = monotonic(), 1 / self.rate()
+        longest = (
+            LONGEST_WAIT if self.site.rule.mails_per_minute or at_least > LONGEST_GUESS else LONGEST_GUESS
+        )
         turn = max(self.booked_until, now + max(at_least, AHEAD / 2))
         waits = []
         for parcel in parcels:
-            turn = min(turn + step, now + LONGEST_WAIT)
-            waits.append((parcel, turn - now))
+            turn += step
+            if turn - now < longest:
+                waits.append((parcel, turn - now))
+            else:
+                turn = now + longest
+                waits.append((parcel, longest * random.uniform(0.5, 1.0)))
         self.booked_until = turn
         return waits
 

@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -15,10 +17,11 @@ from django.db import connection
 from django.utils import timezone
 
 from leads.models import Lead
-from mail.delivery import engine, yards
+from mail.delivery import engine, speed_rules, yards
 from mail.delivery.brake import HOLD
 from mail.delivery.engine import ALL, deliver
 from mail.delivery.intent import intend
+from mail.delivery.sites import Site
 from mail.delivery.speed_rules import RELAY, forget_speed_rules
 from mail.models import Delivery, JobDomain, SendJob
 from mail.models.delivery import DeliveryState
@@ -177,24 +180,45 @@ def test_rate_1_mails_that_a_slow_destination_cannot_take_soon_go_back_with_thei
     assert {(attempts, lease) for _at, attempts, lease in waiting} == {(0, None)}
 
 
-def test_turns_are_spread_by_the_destinations_speed(settings):
-    """One after the other, an hour ahead at most."""
+def a_way(**rule):
+    site = Site("x", "x", "x", ("x",), 25, replace(speed_rules.DEFAULTS[-1], **rule), relay=False)
+    return yards.Way(None, site, "")  # type: ignore[arg-type]
 
-    class Rule:
-        mails_per_minute = 60
-        connections = 1
 
-    class Site:
-        rule = Rule
-        relay = False
-        label = "x"
-
-    way = yards.Way(None, Site, "")  # type: ignore[arg-type]
-    turns = [wait for _parcel, wait in way.turns([object()] * 5000)]  # type: ignore[list-item]
-    assert turns == sorted(turns)
+def test_turns_are_spread_by_the_destinations_speed():
+    """RATE-1: one after the other, an hour ahead at most."""
+    turns = [wait for _parcel, wait in a_way(mails_per_minute=60).turns([object()] * 5000)]  # type: ignore[list-item]
+    assert turns[:3000] == sorted(turns[:3000])
     assert 0.9 < turns[11] - turns[10] < 1.1
-    assert turns[-1] == pytest.approx(yards.LONGEST_WAIT)
-    assert way.crowded()
+    assert yards.LONGEST_WAIT / 2 <= min(turns[4000:]) < max(turns[4000:]) <= yards.LONGEST_WAIT
+
+
+def test_what_is_put_off_finds_the_door_open_at_its_turn():
+    """RATE-1: turns given away for an hour to come do not shut out those who come back."""
+    way = a_way(mails_per_minute=60)
+    way.turns([object()] * 5000)  # type: ignore[list-item]
+    assert not way.crowded()
+
+
+def test_a_destination_that_had_no_mail_for_a_while_is_not_taken_for_a_slow_one(monkeypatch):
+    """RATE-1: its speed is what was seen while there was something to send."""
+    way = a_way(mails_per_minute=None)
+    way._busy_since = time.monotonic() - 60
+    assert way.rate() < 1
+    monkeypatch.setattr(way, "_start_pump", lambda: None)
+    way.put([SimpleNamespace(row=SimpleNamespace(job_id=1))])  # type: ignore[list-item]
+    assert way.rate() == yards.ASSUMED_RATE
+
+
+def test_single_mails_do_not_wait_behind_a_mailing(monkeypatch):
+    way = a_way()
+    monkeypatch.setattr(way, "_start_pump", lambda: None)
+    mails = [
+        SimpleNamespace(row=SimpleNamespace(job_id=job), name=name)
+        for job, name in ((1, "a"), (None, "b"), (1, "c"), (None, "d"))
+    ]
+    way.put(mails)  # type: ignore[arg-type]
+    assert [mail.name for mail in way.waiting] == ["b", "d", "a", "c"]  # type: ignore[attr-defined]
 
 
 def test_rate_2_mails_of_a_braked_domain_go_back_unsent(sink):

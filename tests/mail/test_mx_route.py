@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -9,8 +10,8 @@ import pytest
 import redis
 from django.utils import timezone
 
-from mail.delivery import engine, sources
-from mail.delivery.engine import deliver
+from mail.delivery import engine, sources, yards
+from mail.delivery.engine import ALL, deliver
 from mail.delivery.slowed import slowed_sites
 from mail.delivery.speed_rules import forget_speed_rules
 from mail.delivery.throttle import PREFIX
@@ -232,6 +233,27 @@ def test_a_rule_limits_the_connections_of_its_site(outside):
     job = make_sending_job(*(f"a{number}@one.example.jp" for number in range(10)))
     assert send(job).sent == 10
     assert outside.sinks["one"].sessions == 3
+
+
+def test_a_mailing_to_a_slow_site_ends_and_holds_up_nobody(outside, monkeypatch):
+    """RATE-1: what it cannot take soon is put off, comes back at its turn, and is sent then."""
+    monkeypatch.setattr(yards, "AHEAD", 1.0)
+    DomainRule.objects.create(name="slow", domains=["one.example.jp"], mails_per_minute=1200)
+    forget_speed_rules()
+    slow = make_sending_job(*(f"a{number}@one.example.jp" for number in range(160)))
+    quick = make_sending_job(*(f"b{number}@two.example.jp" for number in range(40)))
+    until = time.monotonic() + 90
+    slow_when_quick_was_done = None
+    while time.monotonic() < until and len(outside.sinks["one"].mails) < 160:
+        deliver(ALL, until=timezone.now() + timedelta(seconds=2))
+        if slow_when_quick_was_done is None and len(outside.sinks["two"].mails) == 40:
+            slow_when_quick_was_done = len(outside.sinks["one"].mails)
+    assert len(set(outside.took("one"))) == len(outside.took("one")) == 160
+    assert len(outside.took("two")) == 40
+    assert slow_when_quick_was_done is not None
+    assert slow_when_quick_was_done < 160
+    assert set(slow.deliveries.values_list("state", flat=True)) == {"sent"}
+    assert set(quick.deliveries.values_list("state", flat=True)) == {"sent"}
 
 
 def test_a_site_that_complains_is_slowed_and_shown(outside):
