@@ -5,7 +5,7 @@ import re
 from mail.bounces.mime import Part
 
 _DAEMON = re.compile(
-    r"mailer[-_. ]?daemon|post-?mast|mail[- ]?(?:delivery|system|administrator|marshal|sweeper)|mdaemon|delivery (?:sub)?system|"
+    r"mailer[-_. ]?daemon|post[-_]?mast|mail[- ]?(?:delivery|system|administrator|marshal|sweeper)|mdaemon|delivery (?:sub)?system|"
     r"\bnot?[-_.]?reply[^@]*@(?:mx|mail|smtp)|mail-?er@|bounce|system administrator|undeliver|maildelivery|mailgateway|mail router|"
     r"delivery[-_. ]?(?:agent|failure|status|report|notification)|\bndr@|メール(?:配信|配送)?システム",
     re.IGNORECASE,

@@ -163,14 +163,8 @@ def _meant_address(fields: RecipientFields, apart: Notification) -> str:
     """The address we sent to: Original-Recipient; else Final-Recipient, unless that is plainly a name of the receiver's
     inside (no domain, `.local`): then the one the returned mail was addressed to."""
     recipients = apart.original_recipients()
-    if not fields.original and fields.final:  # Exim names an alias only in words
-        alias = re.search(
-            re.escape(fields.final)
-            + r"[^\n]{0,20}\s{1,20}\((?:generated|expanded) from:?\s*<?([^\s<>()]{3,320})",
-            apart.notice,
-        )
-        if alias and alias[1].lower() in {address.lower() for address in recipients}:
-            return alias[1]
+    if not fields.original and fields.final and (alias := _alias_of(fields.final, apart)):
+        return alias
     for address in (fields.original, fields.final):
         if "@" in address and not _INSIDE.search(address):
             return address
@@ -183,6 +177,18 @@ def _meant_address(fields: RecipientFields, apart: Notification) -> str:
     if "@" in inside or not inside or not fields.reporting_host:
         return inside
     return f"{inside}@{fields.reporting_host}"
+
+
+def _alias_of(address: str, apart: Notification) -> str:
+    """The address we sent to, where it is an alias that led to `address`: Exim says so only in words."""
+    alias = re.search(
+        re.escape(address)
+        + r"[^\n]{0,20}\s{1,20}\((?:ultimately )?(?:generated|expanded) from:?\s*<?([^\s<>()]{3,320})",
+        apart.notice,
+        re.IGNORECASE,
+    )
+    known = {recipient.lower() for recipient in apart.original_recipients()}
+    return alias[1] if alias and alias[1].lower() in known else ""
 
 
 _INSIDE = re.compile(r"@(?:localhost|[^@.]+|.*\.(?:local|localdomain|lan|internal|intra))$", re.IGNORECASE)
@@ -211,7 +217,11 @@ def _named(root: Part, apart: Notification, raw: bytes) -> list[Named]:
     named = named_recipients(apart, strangers=strangers)
     if header:
         reasons = {one.address.lower(): one.reason for one in named}
-        return [Named(address, reasons.get(address.lower(), "")) for address in header]
+        meant = {address: _alias_of(address, apart) or address for address in header}
+        return [
+            Named(sent_to, reasons.get(sent_to.lower()) or reasons.get(address.lower(), ""))
+            for address, sent_to in meant.items()
+        ]
     if named:
         return named
     detected = detected_recipients(raw)
@@ -232,8 +242,7 @@ def _failed(
     """The cause from the words at the address; where they say nothing, from the whole notice, then from the subject."""
     said = clean_text(said, DIAGNOSTIC_MAX)
     about = _about(address, apart.notice)
-    stage = re.search(r"\(in\s+reply\s+to[^()]{1,40}\)", about)  # Postfix says it only there
-    known = f"{_replies_in(said) or said} {stage[0] if stage else ''}"
+    known = f"{_replies_in(said) or said} {_stage_of(about, apart.notice)}"
     cause = cause_of(0, status, known, stage="report", domain=address.rpartition("@")[2])
     for text in (said, _replies_in(about), about, apart.notice, subject):
         if cause != Cause.OTHER:
@@ -254,6 +263,24 @@ def _replies_in(text: str) -> str:
         re.MULTILINE | re.IGNORECASE,
     )
     return "\n".join(lines)
+
+
+# Sendmail's transcript, where the answer to the data is not one to a pipelined RCPT: that one is followed by a
+# complaint of the server that it has no recipients.
+_AT_DATA = re.compile(
+    r"(?:while talking to ([\w.-]{1,255}?)\.?:?[ \t]*\n)?(?:>>> (?!data)[^\n]*\n|<<< [23][^\n]*\n){0,20}"
+    r">>> DATA[ \t]*\n(?:<<< 354[^\n]*\n)?<<< [45]\d\d(?![^\0]{0,2000}<<< 5[^\n]{0,60}(?:rcpt|recipient))",
+    re.IGNORECASE,
+)
+
+
+def _stage_of(about: str, notice: str) -> str:
+    """What was refused, in words that mail/bounces/cause.py knows: Postfix and Sendmail say it only in the notice."""
+    stage = re.search(r"\(in\s+reply\s+to[^()]{1,40}\)", about)
+    if stage:
+        return stage[0]
+    transcript = _AT_DATA.search(notice)
+    return f"(in reply to end of DATA to {transcript[1] or ''})" if transcript else ""
 
 
 def _about(address: str, notice: str) -> str:

@@ -102,7 +102,7 @@ def _candidates(line: str, before: str) -> list[tuple[int, str]]:
     summary = _SUMMARY.match(line)
     if summary and not head:
         return [(1, tidy(address)) for address in _ANYWHERE.findall(line)]
-    for label in _LABEL.finditer(line):
+    for label in () if head else _LABEL.finditer(line):  # what follows the address is the reason
         match = _AFTER_LABEL.match(line, label.end())
         if match and not _BYSTANDER.search(line[max(0, label.start() - 40) : label.start()]):
             found.append((0, tidy(match[1])))

@@ -89,6 +89,7 @@ _NO_MAILBOX = (
 _NO_HOST = (
     r"(?:domain|host)(?: name)?(?: or domain name)?(?: \S+)?(?: part)?,?:? (?:is |was |has |does |could |can |must )*(?:not (?:found|exist|be found|resolve|known)|n't (?:exist|found|resolve)|unknown|invalid|no longer exists?|non-?exist|expired|unresolvable|not valid|not registered|bad|is not known)",
     r"(?:unknown|no such|invalid|non-?existent|unresolvable|bad|unrouteable|unroutable) (?:mail |destination |e-?mail |recipient |internet )?(?:domain|host|tld|system)|(?:couldn't|could not|cannot|can't|unable to|failed to) (?:find|resolve|lookup|look up|locate)[^.;]{0,40}(?:host|domain|mx|mail exchanger|server named|dns|address of|mail server)|nxdomain|domain lookup failed|find a gateway|name or service not known|no (?:a|mx|mx or a|mail exchanger|dns) (?:record|entr|host)|all relevant mx records point to non-existent|all host address lookups failed permanently|bad destination (?:host|system)|(?:mail|dns) (?:domain|server)[^.;]{0,30}(?:does not|doesn't) exist|nonexistentdomain|no mail exchanger|host unknown|name server: (?:@|\S+): host not found|unrouteable mail domain|no valid hosts|invalid mx|malformed or unexpected name server reply.{0,20}not found|\bnodename nor servname",
+    r"domain is not reachable\. please check the domain",  # Outlook.com, when the domain has no DNS
     r"(?:ホスト|ドメイン|サーバ)[^。]{0,20}(?:見つかりません|見つからない|存在し(?:ない|ません)|不明|解決できません)",
 )
 
