@@ -404,7 +404,7 @@ def make_mailings(
     send_jobs.run(everyone.pk, now=second)
     waiting = list(
         everyone.deliveries.filter(state=DeliveryState.QUEUED)
-        .order_by("id")
+        .order_by("lead_id")
         .values_list("id", "lead_id")[100:106]
     )
     late, unmade = waiting[:4], waiting[4:]
@@ -413,7 +413,7 @@ def make_mailings(
     make_results(dice, everyone, now=second)
     left = (
         everyone.deliveries.filter(state=DeliveryState.SENT)
-        .order_by("id")
+        .order_by("lead_id")
         .values_list("lead_id", flat=True)[500:508]
     )
     for lead in Lead.objects.filter(id__in=[*left, *(lead_id for _id, lead_id in late if lead_id)]):
@@ -500,12 +500,13 @@ def make_results(
 ) -> None:
     """Gives the waiting mails of a job the results that mail/delivery/ would have written, ten a second.
 
-    `plain`: only the domains with a trick fail. `limit`: the first so many; the others stay as they are.
+    `plain`: only the domains with a trick fail. `limit`: the first so many; the others stay as they are. In the order
+    of the leads, newest first, because that of the rows is the planner's: the same data must give the same story.
     """
     job.refresh_from_db()
     assert job.snapshot is not None
     skeleton = Skeleton(job.snapshot.content)
-    waiting = job.deliveries.filter(state=DeliveryState.QUEUED).select_related("lead").order_by("id")
+    waiting = job.deliveries.filter(state=DeliveryState.QUEUED).select_related("lead").order_by("-lead_id")
     rows = list(waiting if limit is None else waiting[:limit])
     values = values_for([row.lead for row in rows if row.lead], now=now, names=skeleton.names)
     updates, events, returned, failed, at_once = [], [], [], [], set()
