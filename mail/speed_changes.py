@@ -27,6 +27,7 @@ from mail.delivery.speed_rules import (
     route_parts,
     speed_rules,
 )
+from mail.speed_queries import waiting_by_site
 from settings import audit
 from settings.models import DomainRule, SourceIp, User
 
@@ -292,10 +293,22 @@ def delete_source(source_id: int, *, user: User | None, ip: str | None = None) -
 # ---- slowed sites
 
 
-def release(key: str, source: str, *, user: User | None, ip: str | None = None) -> bool:
-    """Full speed again at once for a site that is slowed. False when it was not (any more)."""
+# What was put off behind a slow site. A retry after a refusal (deferred) keeps its time, and a braked domain's mails are
+# put back by the workers.
+_DUE = """
+UPDATE mail_delivery SET next_at = %(now)s
+ WHERE state = 'queued' AND next_at > %(now)s AND lower(split_part(address, '@', -1)) = ANY(%(domains)s)
+"""
+
+
+def release(key: str, source: str, *, user: User | None, now: datetime, ip: str | None = None) -> bool:
+    """Full speed again at once for a site that is slowed, and its waiting mails are due again. False when it was not
+    (any more). Raises RedisAway."""
     if not release_site(key, source):
         return False
+    domains = [one.domain for one in waiting_by_site([key])[key]]
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, {"now": now, "domains": domains})
     audit.record("speed.release", user=user, target_label=key, detail={"source_ip": source}, ip=ip)
     return True
 

@@ -1,6 +1,7 @@
 """What the page 「配信速度」 shows (RATE-1, RATE-3). Nothing here changes anything."""
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -12,13 +13,15 @@ from django.utils.translation import gettext as _
 
 from mail.brake_queries import readable
 from mail.check_items import CheckItem
-from mail.delivery.slowed import SlowedSite, slowed_sites
+from mail.delivery.slowed import RedisAway, SlowedSite, slowed_sites
 from mail.delivery.speed_rules import GENERAL, SpeedRule, rule_for, speed_rules
 from mail.models import SendingDomain
 from mail.results import ResultGroup
 from mail.sending_domains import kept_items
 from mail.smtp.mx import NoRoute, Resolver
 from settings.models import DomainRule
+
+logger = logging.getLogger(__name__)
 
 DNS_SECONDS = 6.0  # somebody waits for the page
 LOOKED_AT = 200_000  # waiting mails that are looked at for one page
@@ -98,9 +101,14 @@ class SlowedLine:
     waiting: list[Waiting]
 
 
-def slowed_lines() -> list[SlowedLine]:
-    """What is slowed, with the mails behind it. One query, none when nothing is slowed."""
-    sites = slowed_sites()
+def slowed_lines() -> list[SlowedLine] | None:
+    """What is slowed, with the mails behind it; None when Redis is away and nobody knows. One query, none when nothing is
+    slowed."""
+    try:
+        sites = slowed_sites()
+    except RedisAway as error:
+        logger.warning("what is slowed is not known: %s", error)
+        return None
     waiting = waiting_by_site(site.key for site in sites)
     return [SlowedLine(site, round(site.factor * 100), waiting[site.key]) for site in sites]
 

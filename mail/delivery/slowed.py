@@ -1,7 +1,6 @@
 """RATE-1: which sites are slowed at the moment, for the page 「配信速度」. Reads what throttle.py keeps in Redis."""
 
 import json
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -12,8 +11,6 @@ from redis.exceptions import RedisError
 
 from mail.delivery.scripts import TIMEOUT
 from mail.delivery.throttle import INDEX, PREFIX
-
-logger = logging.getLogger(__name__)
 
 RECOVERY = 7200.0  # as in lua/slowed.lua
 SHOWN_MAX = 500
@@ -34,26 +31,28 @@ class SlowedSite:
     reason: str
 
 
+class RedisAway(Exception):
+    """Nobody can know what is slowed: every process goes on alone, on the slow side (slow_side.py)."""
+
+
 def slowed_sites() -> list[SlowedSite]:
-    """Stopped ones first, then the slowest. Empty as well when Redis is away (nobody can know then)."""
+    """Stopped ones first, then the slowest. Raises RedisAway."""
     try:
         with _client() as client:
             return _read(client)
-    except (RedisError, OSError):
-        logger.warning("Redis is away; slowed sites are not known", exc_info=True)
-        return []
+    except (RedisError, OSError) as error:
+        raise RedisAway(str(error)) from error
 
 
 def release_site(key: str, source: str) -> bool:
-    """Full speed again at once. False when it was not slowed, or Redis is away."""
+    """Full speed again at once. False when it was not slowed. Raises RedisAway."""
     try:
         with _client() as client:
             removed = client.delete(f"{PREFIX}{key}|{source}:slowed")
             client.zrem(INDEX, json.dumps([key, source]))
             return bool(removed)
-    except (RedisError, OSError):
-        logger.warning("Redis is away; %s cannot be released", key, exc_info=True)
-        return False
+    except (RedisError, OSError) as error:
+        raise RedisAway(str(error)) from error
 
 
 def _client() -> redis.Redis:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from mail.delivery.retries import retry_plan
+from mail.delivery.slowed import RedisAway
 from mail.delivery.speed_rules import RELAY, SpeedRule
 from mail.forms.speed import DomainQuestionForm, SourceIpForm, SpeedRuleForm
 from mail.speed_changes import (
@@ -68,10 +69,15 @@ def speed_slowed(request: HttpRequest) -> HttpResponse:
 @require_POST
 def speed_release(request: HttpRequest) -> HttpResponse:
     key, source = request.POST.get("key", "")[:200], request.POST.get("source", "")[:60]
-    if release(key, source, user=request.user, ip=client_ip(request)):  # type: ignore[arg-type]
-        messages.success(request, _("Released: mails go there at full speed again."))
+    try:
+        released = release(key, source, user=request.user, now=timezone.now(), ip=client_ip(request))  # type: ignore[arg-type]
+    except RedisAway:
+        messages.error(request, _("Redis does not answer, so nothing could be released. Try again later."))
     else:
-        messages.info(request, _("It is not slowed any more."))
+        if released:
+            messages.success(request, _("Released: mails go there at full speed again."))
+        else:
+            messages.info(request, _("It is not slowed any more."))
     return redirect("speed")
 
 

@@ -100,6 +100,34 @@ def test_release(client, misaki):
     assert client.get(reverse("speed_release")).status_code == 405
 
 
+def test_what_waits_behind_a_released_site_is_due_again(client, misaki):
+    """RATE-1: but not what the receiver refused for a while (ERR-3), nor what waits for another one."""
+    slow("docomo")
+    later = timezone.now() + timedelta(minutes=50)
+    job = make_sending_job("a@docomo.ne.jp", "b@docomo.ne.jp", "c@example.jp")
+    job.deliveries.update(next_at=later)
+    job.deliveries.filter(address="b@docomo.ne.jp").update(state="deferred")
+    client.post(reverse("speed_release"), {"key": "docomo", "source": ""})
+    due = job.deliveries.filter(next_at__lte=timezone.now())
+    assert list(due.values_list("address", flat=True)) == ["a@docomo.ne.jp"]
+
+
+def test_without_redis_the_page_says_that_it_does_not_know(client, misaki, store):
+    store.stop()
+    try:
+        for url in (reverse("speed"), reverse("speed_slowed")):
+            html = client.get(url).content.decode()
+            assert "Redis が応答しないため、速度を落としている宛先を確認できません。" in html
+            assert "速度を落としている宛先はありません。" not in html
+        html = client.post(
+            reverse("speed_release"), {"key": "docomo", "source": ""}, follow=True
+        ).content.decode()
+        assert "解除できませんでした。" in html
+        assert not AuditEntry.objects.filter(action="speed.release").exists()
+    finally:
+        store.start()
+
+
 @pytest.mark.parametrize("key", ["", "\0", "*", "docomo|", "x" * 10_000, "\ud800", "docomo\r\nFLUSHALL"])
 def test_hostile_releases(client, misaki, key):
     slow("docomo")

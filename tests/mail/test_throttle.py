@@ -15,7 +15,7 @@ import redis
 
 from mail.delivery import scripts, sources, throttle
 from mail.delivery.sites import Site
-from mail.delivery.slowed import release_site, slowed_sites
+from mail.delivery.slowed import RedisAway, release_site, slowed_sites
 from mail.delivery.speed_rules import SpeedRule
 from mail.delivery.throttle import PREFIX, Throttle
 from mail.smtp.replies import parse_reply
@@ -618,10 +618,12 @@ def test_without_redis_an_unlimited_rule_stays_unlimited(store, away):
     assert run(act) == 500
 
 
-def test_without_redis_the_page_shows_nothing_and_does_not_fail(store, away):
+def test_without_redis_nobody_knows_what_is_slowed(store, away):
     away.go()
-    assert slowed_sites() == []
-    assert release_site("general", "") is False
+    with pytest.raises(RedisAway):
+        slowed_sites()
+    with pytest.raises(RedisAway):
+        release_site("general", "")
 
 
 def test_many_questions_at_once_while_redis_is_silent_all_get_an_answer(store, away):
