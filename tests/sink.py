@@ -240,9 +240,11 @@ class Talk(asyncio.Protocol):
         elif kind.startswith("dot"):
             self.sink.done[kind] += 1
             code = kind[3:]
-            self.say(f"{code} {code[0]}.7.1 not this one")
-            if code == "421":
+            if code == "421":  # without a complaint about us, which would slow the site (RATE-1)
+                self.say("421 4.4.2 timed out, closing")
                 self.leave()
+            else:
+                self.say(f"{code} {code[0]}.7.1 not this one")
         else:
             self.waits = True
             self.sink.accept(self, kind, sender, recipients, data)

@@ -38,7 +38,8 @@ __all__ = [
 QUIT_TIMEOUT = 2.0
 
 # Nothing that could end an address or begin another command (RFC 5321 4.1.2)
-_DANGEROUS = re.compile(r"[\x00-\x20\x7f<>]")
+_DANGEROUS = re.compile(r"[\x00-\x20\x7f<>\ud800-\udfff]")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Flight:
         self.steps: deque[tuple[bytes, Callable[[Reply], None]]] = (
             deque()
         )  # lock step: what is still to be said
+        self.judged = 0  # recipients
         self.accepted: list[str] = []
         self.refused: dict[str, Reply] = {}
         self.refusal: Refused | None = None  # decided, while answers are still to come
@@ -167,8 +169,10 @@ class Session(Conversation):
                     "no answer in time in the TLS handshake" if shaking else str(error) or "no answer in time"
                 )
                 raise NoSession(f"{where}: {text}", tls_failed=shaking) from error
-            if isinstance(error, OSError | SmtpError):
-                raise NoSession(f"{where}: {error}", getattr(error, "reply", None)) from error
+            if isinstance(error, SmtpError):
+                raise NoSession(error.text, error.reply) from error
+            if isinstance(error, OSError):
+                raise NoSession(f"{where}: {error}") from error
             raise
 
     async def _greet(self, helo: str, tls: Tls) -> None:
@@ -265,7 +269,7 @@ class Session(Conversation):
     def _impossible(self, envelope: Envelope) -> Refused | None:
         """What the server said it will not take, without asking it again."""
         limit = self.extensions.get("SIZE", "")
-        if limit.isdigit() and 0 < int(limit) < envelope.size:
+        if _NUMBER.fullmatch(limit) and 0 < int(limit) < envelope.size:
             text = f"the mail has {envelope.size} bytes, the server takes {limit}"
             return Refused(Reply(552, text, "5.3.4"), "", "SIZE")
         foreign = envelope.foreign()
@@ -315,6 +319,7 @@ class Session(Conversation):
 
     def _rcpt(self, flight: Flight, address: str, reply: Reply) -> None:
         envelope = flight.envelope
+        flight.judged += 1
         if reply.positive:
             flight.accepted.append(address)
         elif (
@@ -326,9 +331,9 @@ class Session(Conversation):
             self._refuse(flight, Refused(reply, address, "RCPT"))
         else:
             flight.refused[address] = reply
-            if len(flight.refused) == len(envelope.recipients):
-                first, answer = next(iter(flight.refused.items()))
-                self._refuse(flight, Refused(answer, first, "RCPT"))
+        if flight.judged == len(envelope.recipients) and not flight.accepted and flight.refusal is None:
+            first, answer = next(iter(flight.refused.items()))
+            self._refuse(flight, Refused(answer, first, "RCPT"))
         self._next_step(flight)
 
     def _refuse(self, flight: Flight, refused: Refused) -> None:

@@ -355,7 +355,7 @@ def test_an_endless_or_senseless_reply_is_no_reply(answer):
     play(story)
 
 
-@pytest.mark.parametrize("address", ["a@b>\r\nRCPT TO:<c@d", "a b@c", "a@b\0", "<a@b>", "a@b\n"])
+@pytest.mark.parametrize("address", ["a@b>\r\nRCPT TO:<c@d", "a b@c", "a@b\0", "<a@b>", "a@b\n", "\ud800@b"])
 def test_no_command_is_smuggled_through_an_address(address):
     server = Script(*opening())
 
@@ -365,6 +365,7 @@ def test_no_command_is_smuggled_through_an_address(address):
             session.begin(envelope(address))
         with pytest.raises(ValueError):
             session.begin(envelope(sender=address))
+        session.begin(envelope())  # nothing of it is left behind
         session.close()
 
     play(story)
@@ -390,6 +391,16 @@ def test_rfc_1870_and_rfc_6531_what_the_server_does_not_take_is_not_offered():
 
     play(story)
     assert server.done() == b"EHLO smp.example\r\n"
+
+
+def test_a_size_that_is_no_number_limits_nothing():
+    async def story():
+        for size in ("²", "-1", "1e3", "9" * 1900, "0"):
+            session = await Script(*opening(f"250-x\r\n250 SIZE {size}\r\n".encode()), *ENVELOPE).open()
+            await session.begin(envelope()).ready()
+            session.close()
+
+    play(story)
 
 
 def test_parameters_of_mail_from():

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mail.smtp.client import Interrupted, NoAnswer, Refused
-from tests.mail.smtp_script import END, Script, envelope, opening, play
+from tests.mail.smtp_script import END, PIPELINING, PLAIN, Script, envelope, opening, play
 from tests.sink import Sink
 
 OK = b"250 ok\r\n250 ok\r\n354 go\r\n"
@@ -166,6 +166,24 @@ def test_addr_4_354_though_nothing_may_be_sent_closes_the_connection(answers, op
 
     play(story)
     assert server.done().endswith(b"DATA\r\n")
+
+
+@pytest.mark.parametrize("extensions", [PIPELINING, PLAIN])
+def test_everybody_refused_is_nobody_accepted_even_if_named_twice(extensions):
+    async def story():
+        answers = [b"250 ok\r\n", b"550 no\r\n", b"551 no\r\n"]
+        if extensions is PLAIN:
+            steps = [(b"\r\n", answer) for answer in answers]
+        else:
+            steps = [(DATA, b"".join(answers) + b"554 none\r\n")]
+        session = await Script(*opening(extensions), *steps).open()
+        with pytest.raises(Refused) as refused:
+            await session.begin(envelope("a@y.example", "a@y.example")).ready()
+        assert refused.value.answer.code in {550, 551}
+        assert session.usable
+        session.close()
+
+    play(story)
 
 
 def test_addr_4_others_refused_and_the_last_attempt():
