@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 BLOCKED_FOR = 15.0  # seconds until mails are tried again whose relay is away
 DEAD_FOR = 120.0  # no server of a site answered: so long nobody tries again
 WORTH_A_LANE = 5  # mails that wait until another connection pays
+# Seconds between two openings. All at once, the first of several workers would take every connection a site allows,
+# and the others would have none until those end; and a receiver would see them come in the same moment.
+LANE_EVERY = 0.05
 STUCK = 1.0  # seconds without progress after which one is opened anyway
 GRANT = 50
 SHORT_WAIT = 5.0  # seconds the throttle's wait is waited out
@@ -227,6 +230,7 @@ class Yard:
         self._well = 0
         self._moved = monotonic()
         self._limited_until = 0.0  # the server took no more connections
+        self._next_lane: asyncio.TimerHandle | None = None
 
     @property
     def mails_per_connection(self) -> int:
@@ -299,10 +303,17 @@ class Yard:
             limit = max(1, min(limit, len(self.working)))
         idle = sum(not waiter.done() for waiter in self._idle)
         wanted = len(self.lanes) + 1 if stuck else (len(self.ready) + WORTH_A_LANE - 1) // WORTH_A_LANE
-        while self.ready and idle == 0 and len(self.lanes) < min(limit, wanted):
-            task = self.engine.start(self._lane())
-            self.lanes.add(task)
-            task.add_done_callback(self._left)
+        if not self.ready or idle or len(self.lanes) >= min(limit, wanted) or self._next_lane is not None:
+            return
+        task = self.engine.start(self._lane())
+        self.lanes.add(task)
+        task.add_done_callback(self._left)
+        self._next_lane = self.engine.loop.call_later(LANE_EVERY, self._another_lane)
+
+    def _another_lane(self) -> None:
+        self._next_lane = None
+        if not self.engine.closing:
+            self._open_lanes()
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self.lanes.discard(task)
