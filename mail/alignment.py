@@ -41,6 +41,7 @@ class Alignment:
     text: str
     domain_id: int | None = None  # of the sending domain
     overridden: bool = False
+    why: str = ""  # the reason alone, for the domain's own page
 
 
 def alignment(from_address: str, *, now: datetime, live: bool = True) -> Alignment:
@@ -107,7 +108,7 @@ def _judge(from_address: str, name: str, domain: SendingDomain, items: list[Chec
         }
         return Alignment(from_address, True, text, domain.pk, overridden=True)
     text = _("%(why)s The page of the sending domain says what to publish.") % {"why": why}
-    return Alignment(from_address, False, text, domain.pk)
+    return Alignment(from_address, False, text, domain.pk, why=why)
 
 
 def _aligned(items: list[CheckItem], name: str, signing: str) -> list[str]:

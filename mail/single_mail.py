@@ -25,7 +25,7 @@ from mail.hints import hint
 from mail.merge_fields import values_for
 from mail.merging import literal, normalise_newlines, unliteral
 from mail.message import BuiltMail, Skeleton, store_snapshot
-from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
+from mail.models.delivery import OPEN, Delivery, DeliveryKind, DeliveryState
 from mail.models.template import MailForm, Purpose, TemplateSnapshot
 from mail.sent_mail import NotRebuilt, SentMail, decode_addresses, rebuild
 from mail.template_check import ADDRESS_FIELDS, address_errors
@@ -36,6 +36,7 @@ from settings.models import User
 TEXTS = (
     "subject", "from_address", "from_name", "to", "cc", "bcc", "reply_to", "errors_to", "text_body", "html_body",
 )  # fmt: skip
+WAITING = (*OPEN, DeliveryState.RESERVED)  # it goes out by itself; sent again now, it would arrive twice
 DRAFT_SECONDS = 24 * 3600
 _SALT = "single-mail"
 
@@ -327,6 +328,8 @@ def _lead_of(original: Delivery) -> Lead:
         raise NotResendable(_("This mail went to no lead, so it cannot be sent again from here."))
     if original.lead.deleted_at is not None:
         raise NotResendable(_("The lead was deleted."))
+    if original.state in WAITING:
+        raise NotResendable(_("This mail is still waiting to be sent: wait for its result first."))
     return original.lead
 
 

@@ -23,6 +23,7 @@ from mail.returned_list import returned_of, waiting_for_reports
 from mail.search_items import template_choices, template_labels
 from mail.send_again import STATES as SEND_AGAIN_STATES
 from mail.sent_mail import NotRebuilt, rebuild
+from mail.single_mail import WAITING
 from mail.smtp.replies import describe_code
 from mail.story import story
 from settings.permissions import needs_view
@@ -139,7 +140,8 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         and one.job.state in SEND_AGAIN_STATES,
         "resendable": one.lead
         and not one.lead.deleted_at
-        and one.kind not in {DeliveryKind.TEST, DeliveryKind.ALERT},
+        and one.kind not in {DeliveryKind.TEST, DeliveryKind.ALERT}
+        and one.state not in WAITING,
         "original": one.original_id,
         "repeats": Delivery.objects.filter(lead=one.lead_id, original_id=one.pk).order_by("pk")[:20]
         if one.lead_id

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -118,6 +119,7 @@ def _page(
             if (found := [item for item in items if item.group == group])
         ],
         "verdict": verdict,
+        "refuses": settings.REQUIRE_ALIGNMENT,
         "pools": pools or PoolsForm(domain=domain),
         "override": override or OverrideForm(),
     }

@@ -2,6 +2,7 @@
 
 @unknown.example   no such mailbox: 550 5.1.1 at RCPT
 @full.example      mailbox full: 452 4.2.2 at RCPT, so the mail is tried again later
+@busy.example      too many mails: 421 4.7.0 at RCPT, so the site is slowed and the mail tried again later
 @later.example     accepted, then a delivery report (RFC 3464) to the envelope sender a few seconds later
 """
 
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 REFUSED = {
     "unknown.example": "550 5.1.1 <%s>: Recipient address rejected: User unknown in virtual mailbox table",
     "full.example": "452 4.2.2 <%s>: Mailbox full, try again later",
+    "busy.example": "421 4.7.0 <%s>: Too many messages from your IP address, please slow down and try again later",
 }
 BOUNCES_LATER = "later.example"
 REPORT_DELAY = 5.0  # seconds

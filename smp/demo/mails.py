@@ -118,6 +118,16 @@ ENGLISH = {
     "Address: 1-1-1 Marunouchi, Chiyoda-ku, Tokyo 100-0005, Japan\nContact: info@seminar.example.jp\n"
     "To stop receiving our mail (unsubscribe): {{ unsubscribe_url }}\n",
 }  # fmt: skip
+# From the domain whose SPF, DKIM and DMARC are not in order (zones.py): the send wizard refuses it and says why.
+EXHIBITION = {
+    "name": "展示会ご来場のお礼",
+    "subject": "{{ 姓 }}様 展示会ご来場のお礼と資料のご案内",
+    "form": "text",
+    "from_address": "booth@exhibition.example.com",
+    "text_body": "{{ 会社名 }}\n{{ 氏名 }} 様\n\n先日は弊社ブースにお立ち寄りいただき、ありがとうございました。\n"
+    "ご覧いただいた製品の資料はこちらです。\nhttps://seminar.example.jp/booth\n" + FOOTER,
+}
+
 TEMPLATES = {
     "seminar": SEMINAR,
     "fair": FAIR,
@@ -125,4 +135,5 @@ TEMPLATES = {
     "magazine": MAGAZINE,
     "holidays": HOLIDAYS,
     "english": ENGLISH,
+    "exhibition": EXHIBITION,
 }

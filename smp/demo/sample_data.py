@@ -5,7 +5,7 @@ receiving servers answered is made up here.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from mail.message import MergeProblem, Skeleton
 from mail.models import (
     Delivery,
     DeliveryEvent,
+    JobDomain,
     MailSettings,
     MailTemplate,
     ReturnedKind,
@@ -44,7 +45,9 @@ from mail.smtp.replies import NO_ROUTE, SWITCH_OFF_AT_ONCE
 from settings.models import AuditEntry, Role, User
 from settings.system_settings import set_setting
 from smp.demo import mails, people
-from smp.demo.zones import make_sending_domains
+from smp.demo.sample_returned import NEEDED, return_some
+from smp.demo.sample_speed import make_speed
+from smp.demo.zones import BUSY, make_sending_domains
 
 PASSWORD = "demo-demo-demo"
 USERS = (
@@ -73,6 +76,8 @@ MALFORMED = (
     "yamada@example.jp、yamada2@example.jp", "nakamura@-example.jp", "ｎｇ＠", "“ogawa”@example.jp", "mori@exa_mple.jp",
 )  # fmt: skip
 TRICKS = (("unknown.example", 8), ("full.example", 10), ("later.example", 6))
+BUSY_LEADS = 4
+BLOCKING = "shared.example.jp"  # the receiver that takes no more of one mailing
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,9 @@ OUTCOMES = (
     Outcome(DeliveryState.SENT, 40001, "", "no answer after the data; taken as delivered", 1),
     Outcome(DeliveryState.UNKNOWN, None, "", "connection lost after the final dot", 1),
 )
+BLOCKED = Outcome(
+    DeliveryState.ERROR, 42554, "5.7.1", "554 5.7.1 Service unavailable; client [192.0.2.25] blocked using dnsbl.example"
+)  # fmt: skip
 BY_DOMAIN = {"unknown.example": UNKNOWN_USER, "full.example": EXHAUSTED, "later.example": CAME_BACK}
 
 
@@ -134,6 +142,7 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     users = make_users()
     make_mail_settings()
     make_sending_domains(users["admin"], now=now)
+    make_speed(users["admin"], now=now)
     columns = make_columns()
     newest = min(NEWEST, leads // 10)
     past = list(make_leads(dice, leads - newest, columns, now - timedelta(days=40), timedelta(days=3 * 365)))
@@ -147,6 +156,7 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
         users["admin"],
     )
     start_running_job(dice, users["campaign"], templates["fair"], searches["関東の来場者"], now=now)
+    start_braked_job(dice, users["campaign"], templates["magazine"], now=now)
     reserve_jobs(users["campaign"], templates, searches, now=now)
     return {
         "leads": Lead.objects.count(), "searches": len(searches), "templates": len(templates),
@@ -257,6 +267,10 @@ def odd_values(count: int) -> Iterator[dict[str, Any]]:
     for domain, number in TRICKS:
         yield from ({"email": f"user{index}@{domain}"} for index in some(number))
     yield from (
+        {"email": f"user{index}@{BUSY}", "prefecture": KANTO[0], "dm_permission": DmPermission.WANTED}
+        for index in some(BUSY_LEADS)
+    )
+    yield from (
         {"email": f"{('info', 'seminar', 'dx')[index % 3]}{index // 6}@shared.example.jp"}
         for index in some(60)
     )
@@ -364,8 +378,9 @@ def make_searches(users: dict[str, User], columns: dict[str, LeadColumn]) -> dic
 def make_templates(user: User) -> dict[str, MailTemplate]:
     return {
         key: MailTemplate.objects.create(
-            from_address="info@seminar.example.jp", from_name="SMPセミナー事務局", reply_to="info@seminar.example.jp",
-            created_by=user, updated_by=user, **values,
+            **{"from_address": "info@seminar.example.jp", "from_name": "SMPセミナー事務局", "reply_to": "info@seminar.example.jp"}
+            | values,
+            created_by=user, updated_by=user,
         )
         for key, values in mails.TEMPLATES.items()
     }  # fmt: skip
@@ -422,6 +437,11 @@ def make_mailings(
             now=second + timedelta(hours=dice.randint(1, 60)),
         )  # fmt: skip
 
+    return_some(
+        list(everyone.deliveries.filter(state=DeliveryState.SENT).order_by("id")[600 : 600 + NEEDED]),
+        sent_at=second,
+    )
+
     third = at_ten(now, days_ago=12)
     stopped = draft(campaign, templates["tour"], third, search=searches["製造業・従業員100名以上"])
     send_jobs.confirm(stopped, user=campaign, now=third)
@@ -458,11 +478,34 @@ def start_running_job(
         cursor.execute(
             """
             UPDATE mail_delivery d SET next_at = %s + n.number * interval '0.4 seconds'
-            FROM (SELECT id, row_number() OVER (ORDER BY id) AS number FROM mail_delivery WHERE job_id = %s AND state = 'queued') n
+            FROM (SELECT id, row_number() OVER (ORDER BY address NOT LIKE %s, id) AS number FROM mail_delivery
+                  WHERE job_id = %s AND state = 'queued') n
             WHERE d.id = n.id
             """,
-            [now + timedelta(seconds=20), job.pk],
+            [now + timedelta(seconds=20), f"%@{BUSY}", job.pk],
         )
+
+
+def start_braked_job(dice: random.Random, user: User, template: MailTemplate, *, now: datetime) -> None:
+    """One receiver blocks our address: the rest of this mailing to it waits for somebody to look (RATE-2)."""
+    started = now - timedelta(minutes=25)
+    there = Lead.objects.filter(kind=LeadKind.VISITOR, email_norm__endswith=f"@{BLOCKING}").order_by("id")
+    others = Lead.objects.filter(kind=LeadKind.VISITOR).exclude(pk__in=there).order_by("id")[200:230]
+    ids = [lead.pk for lead in (*there, *others)]
+    job = draft(user, template, started, lead_ids=ids)
+    send_jobs.confirm(job, user=user, now=started)
+    send_jobs.run(job.pk, now=started)
+    mails = job.deliveries.filter(state=DeliveryState.QUEUED).order_by("id")
+    waiting = list(mails.filter(address__endswith=f"@{BLOCKING}").values_list("id", flat=True))
+    held = waiting[len(waiting) * 2 // 3 :]
+    mails.filter(pk__in=held).update(state=DeliveryState.DEFERRED)  # out of the way for a moment
+    make_results(dice, job, now=started, plain=True, special={BLOCKING: BLOCKED})
+    job.deliveries.filter(pk__in=held).update(state=DeliveryState.QUEUED, next_at=now)
+    refused = len(waiting) - len(held)
+    JobDomain.objects.create(
+        job=job, domain=BLOCKING, failed=refused, ours=refused, braked_at=started + timedelta(seconds=8),
+        reply=BLOCKED.reply,
+    )  # fmt: skip
 
 
 def reserve_jobs(
@@ -496,12 +539,19 @@ def exclude(rows: Sequence[tuple[int, int | None]], reason: Reason) -> None:
 
 
 def make_results(
-    dice: random.Random, job: SendJob, *, now: datetime, limit: int | None = None, plain: bool = False
+    dice: random.Random,
+    job: SendJob,
+    *,
+    now: datetime,
+    limit: int | None = None,
+    plain: bool = False,
+    special: Mapping[str, Outcome] | None = None,
 ) -> None:
     """Gives the waiting mails of a job the results that mail/delivery/ would have written, ten a second.
 
-    `plain`: only the domains with a trick fail. `limit`: the first so many; the others stay as they are. In the order
-    of the leads, newest first, because that of the rows is the planner's: the same data must give the same story.
+    `plain`: only the domains with a trick fail, and those of `special`. `limit`: the first so many; the others stay as
+    they are. In the order of the leads, newest first, because that of the rows is the planner's: the same data must
+    give the same story.
     """
     job.refresh_from_db()
     assert job.snapshot is not None
@@ -513,7 +563,7 @@ def make_results(
     for number, row in enumerate(rows):
         assert row.lead is not None
         sent_at = now + timedelta(seconds=2 + number / 10)
-        outcome = outcome_for(dice, row.address, plain=plain)
+        outcome = outcome_for(dice, row.address, plain=plain, special=special or {})
         host = f"mx1.{row.address.rpartition('@')[2]}".lower()
         reply = outcome.reply.format(address=row.address, queue=f"{row.pk:08X}")
         try:
@@ -589,8 +639,9 @@ def returned_report(row: Delivery, outcome: Outcome, reply: str, at: datetime) -
     )  # fmt: skip
 
 
-def outcome_for(dice: random.Random, address: str, *, plain: bool) -> Outcome:
-    if trick := BY_DOMAIN.get(address.rpartition("@")[2].lower()):
+def outcome_for(dice: random.Random, address: str, *, plain: bool, special: Mapping[str, Outcome]) -> Outcome:
+    domain = address.rpartition("@")[2].lower()
+    if trick := special.get(domain) or BY_DOMAIN.get(domain):
         return trick
     if plain:
         return SENT

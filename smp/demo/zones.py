@@ -12,6 +12,8 @@ from settings.models import User
 DOMAIN = "seminar.example.jp"
 BOUNCE_DOMAIN = f"bounce.{DOMAIN}"
 FAULTY = "exhibition.example.com"
+BUSY = "busy.example"  # always answers that it has too much to do
+SECOND_SOURCE = "127.0.0.2"
 _SPF = f"v=spf1 include:_spf.{DOMAIN} ~all"
 _INCLUDES = ("mail", "crm", "forms", "survey", "shop", "web", "office", "help", "hr", "log", "events")
 
@@ -30,6 +32,10 @@ def zones() -> dict[str, dict[str, list[Any]]]:
             "MX": [(10, f"mx.{FAULTY}")],
         },
         f"mx.{FAULTY}": {"A": ["127.0.0.1"]},
+        f"mx2.{DOMAIN}": {"A": [SECOND_SOURCE]},
+        SECOND_SOURCE: {"PTR": [f"mx2.{DOMAIN}"]},
+        BUSY: {"MX": [(10, f"mx.{BUSY}")]},
+        f"mx.{BUSY}": {"A": ["127.0.0.1"]},
     }
     for number, name in enumerate(_INCLUDES, start=1):
         found[f"_{name}.{FAULTY}"] = {"TXT": [f"v=spf1 ip4:198.51.100.{number} -all"]}

@@ -8,10 +8,11 @@ from django.utils import timezone
 
 from leads.models import Lead, SavedSearch
 from leads.search import leads_matching
-from mail.models import Delivery, MailTemplate, SendJob
+from mail.brake_queries import brakes_shown
+from mail.models import Delivery, MailTemplate, ReturnedMail, SendJob
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.template_check import check_template
-from settings.models import User
+from settings.models import DomainRule, SourceIp, User
 from smp.demo import sample_data
 from tests.factories import make_lead
 
@@ -80,10 +81,28 @@ def test_one_more_error_switches_a_lead_off(loaded):
 
 
 def test_running_job_has_mails_to_come_and_mails_done(loaded):
-    job = SendJob.objects.get(state="sending")
+    job = SendJob.objects.get(state="sending", domains=None)
     states = set(job.deliveries.values_list("state", flat=True))
     assert {"sent", "queued", "excluded"} <= states
     assert job.deliveries.filter(state="queued", next_at__gt=timezone.now()).exists()
+
+
+def test_what_an_operator_looks_after_is_there(loaded):
+    """RATE-1..3, OPT-9, ERR-4, ERR-5: a braked mailing, every kind of returned mail, causes, 結果不明, source IPs."""
+    braked = SendJob.objects.get(state="sending", domains__braked_at__isnull=False)
+    (brake,) = brakes_shown(braked)
+    assert brake.total == braked.deliveries.filter(state="error", cause="ours").count() > 0
+    assert brake.waiting
+    kinds = set(ReturnedMail.objects.values_list("kind", flat=True))
+    assert kinds >= {"failure", "complaint", "auto_reply", "delayed", "unsigned"}
+    complaints = ReturnedMail.objects.filter(kind="complaint", changed=True)
+    assert (
+        Lead.objects.filter(pk__in=complaints.values("lead_id"), unsubscribed_at__isnull=False).count() == 3
+    )
+    assert Delivery.objects.filter(state="unknown").exists()
+    assert not Delivery.objects.filter(state="error", cause="").exists()
+    assert SourceIp.objects.filter(warmup_started_on__isnull=False).exists()
+    assert DomainRule.objects.filter(domains=["busy.example"], route="mx").exists()
 
 
 def test_is_the_same_every_time(loaded):

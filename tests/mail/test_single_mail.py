@@ -104,6 +104,17 @@ def test_a_mail_that_never_went_out_is_made_for_the_screen(client, admin):
     assert values["subject"] == "髙橋様へ 製造業DXセミナーのご案内"
 
 
+@pytest.mark.parametrize("state", ["reserved", "queued", "deferred", "claimed", "handing_over"])
+def test_a_mail_still_on_its_way_is_not_sent_again(client, admin, state):
+    """RES-1: it goes out by itself; neither the button nor the screen would make it two."""
+    original = sent_delivery(state=state)
+    resend = reverse("single_mail", args=[original.pk])
+    assert resend not in client.get(reverse("delivery", args=[original.pk])).content.decode()
+    assert client.get(resend)["Location"] == reverse("delivery", args=[original.pk])
+    with pytest.raises(single_mail.NotResendable):
+        single_mail.prefill(original, now=timezone.now())
+
+
 def test_text_is_sent_as_typed():
     """RES-1: what looks like a merge field in a single mail is text."""
     original = sent_delivery()

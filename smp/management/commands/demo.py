@@ -66,6 +66,7 @@ class Command(BaseCommand):
             "SMP_DEVELOPMENT": "1",
             "SMP_BASE_URL": url,
             "SMP_RELAY": f"127.0.0.1:{inbox}",
+            "SMP_SMTP_PORT": str(inbox),
             "SMP_INTAKE_LISTEN": f"127.0.0.1:{intake}",
             "SMP_DEMO_INBOX": str(data / "inbox"),
             "SMP_BOUNCE_DOMAIN": BOUNCE_DOMAIN,
