@@ -117,6 +117,11 @@ def is_auto_reply(root: Part, text: str) -> bool:
     return claims and not (from_a_daemon(root) or _REPORT_SUBJECT.search(subject))
 
 
+def answers_like_a_person(root: Part) -> bool:
+    """`Re: …` from an address that is no daemon's: what a challenge looks like, even in the form of a report."""
+    return bool(_ANSWER.match(root.shown("subject"))) and not from_a_daemon(root)
+
+
 def is_something_else(root: Part, text: str) -> bool:
     """Challenges, receipts, virus warnings, moderation: automatic, and no report of a failure."""
     subject = root.shown("subject")

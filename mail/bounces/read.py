@@ -14,6 +14,7 @@ from mail.bounces.cause import cause_of, is_hard
 from mail.bounces.detectors import detected_recipients
 from mail.bounces.feedback import NO_COMPLAINT, feedback_fields
 from mail.bounces.kinds import (
+    answers_like_a_person,
     claims_in_headers,
     from_a_daemon,
     is_auto_reply,
@@ -90,6 +91,10 @@ def _read(raw: bytes, *, wrapped: bool = False) -> Report:
         return _complaint(feedback, original, subject)
     statuses = recipient_fields(root)
     if statuses:
+        if answers_like_a_person(root) and all(fields.status.startswith("4.7.") for fields in statuses):
+            return Report(
+                "other", original=original, subject=subject
+            )  # a challenge: "first confirm that you are one"
         return _from_statuses(statuses, apart, original, subject)
     kind = _kind_without_status(root, apart.notice)
     if kind not in {"failure", "delayed"}:

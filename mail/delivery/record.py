@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from mail.bounces.cause import is_hard
+from mail.bounces.cause import counts_against_lead, is_hard
 from mail.delivery.claim import Held
 from mail.delivery.failures import recount
 from mail.delivery.retries import JITTER, RetryPlan, retry_plan
-from mail.models.delivery import Cause, DeliveryKind, DeliveryState
+from mail.models.delivery import DeliveryKind, DeliveryState
 from mail.signals import Failure, announce
 from mail.smtp.replies import RETRIES_EXHAUSTED, SWITCH_OFF_AT_ONCE, clean_text
 
@@ -185,7 +185,7 @@ def _count_failures(rows: list[tuple[Any, ...]]) -> None:
     at_once = {
         lead
         for _id, lead, _state, code, own, _n, cause in rows
-        if lead and own and code in SWITCH_OFF_AT_ONCE and cause != Cause.OURS
+        if lead and own and code in SWITCH_OFF_AT_ONCE and counts_against_lead(cause)
     }
     if failed or recovered:
         try:

@@ -68,6 +68,8 @@ def test_flag_1_what_does_not_count(lead):
     mail(lead, 5, "unknown", code=None)
     mail(lead, 4, "excluded", reason="stopped")
     mail(lead, 3, "deferred", code=42451)
+    mail(lead, 3, cause="ours")
+    mail(lead, 3, code=42552, cause="size")
     mail(make_lead("b@x.example.jp"), 2)
     assert count(lead) == 0
     mail(lead, 2, failed_address="chief@y.example.jp")  # ADDR-4: counts for the lead
@@ -103,6 +105,18 @@ def test_flag_2_codes_that_switch_off_at_once(code, valid):
     [row] = claim(job.pk, 1)
     record([Result(row.pk, row.token, DeliveryState.ERROR, code, failed_address="a@x.example.jp")])
     assert Lead.objects.get().email_valid is valid
+
+
+@pytest.mark.parametrize(("cause", "valid"), [("ours", True), ("size", True), ("no_mailbox", False)])
+def test_flag_2_what_is_not_the_leads_switches_nothing_off(cause, valid):
+    """FLAG-2: a code that switches off, said of our configuration or of the mail's size, does not."""
+    job = make_sending_job("a@x.example.jp")
+    [row] = claim(job.pk, 1)
+    record(
+        [Result(row.pk, row.token, DeliveryState.ERROR, 42553, failed_address="a@x.example.jp", cause=cause)]
+    )
+    lead = Lead.objects.get()
+    assert (lead.email_valid, lead.email_failures) == (valid, 0 if valid else 1)
 
 
 def test_flag_2_is_about_the_leads_own_address():

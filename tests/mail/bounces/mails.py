@@ -322,6 +322,7 @@ NO_BOUNCES = {
     "person asks about a bounce": ("other", _person("Hello, please remove me. Yours, taro@example.jp", "Please remove my address")),
     "newsletter": ("other", mail("Buy now at shop@example.jp", sender="Shop <shop@example.jp>", subject="Sale", Return_Path="<b@shop.example>")),
     "challenge": ("other", _person("To have your message delivered, click here. taro@example.jp", "Please confirm your message to taro@example.jp")),
+    "challenge in the form of a report": ("other", dsn("I received your message. First confirm that you are one.", fields("rfc822; taro@example.jp", "4.7.0", "X-Notice; Sender not pre-approved. Follow the instructions in the above notice"), sender="noreply@guests.example", subject="Re: News of November")),
     "challenge boxbe": ("other", _person("You are on the guest list.", "Re: News (Boxbe waiting list: sender verification)", Auto_Submitted="auto-generated")),
     "moderation": ("other", mail("Your mail to 'list@example.jp' is being held until the list moderator can review it.", sender="list-bounces@example.jp", subject="Your message to list awaits moderator approval", Return_Path="<list-bounces@example.jp>")),
     "subscription": ("other", mail("Reply to confirm taro@example.jp", sender="list-request@example.jp", subject="confirm 1234abcd", Return_Path="<list-bounces@example.jp>")),

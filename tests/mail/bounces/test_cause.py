@@ -100,6 +100,10 @@ WORDINGS = {
         (550, "メールのサイズが大きすぎます"),
     ],
     Cause.OURS: [
+        (
+            553,
+            "5.7.1 you are trying to use me [mx.example.jp] as a relay, but I have not been configured to let you do this",
+        ),
         (550, "5.7.26 Unauthenticated email from example.jp is not accepted due to domain's DMARC policy."),
         (
             550,
