@@ -59,6 +59,7 @@ class Soak:
         self.folder = Path(folder)
         self.dice = random.Random(options.seed)
         self.accepted_path = self.folder / "accepted.jsonl"
+        self.sink = self.nursery = None
         self.workers = []
         self.kills = Counter()
         self.in_air = set()  # mails between intent and result at the moment of a kill
@@ -109,14 +110,17 @@ class Soak:
         self.workers.append((int(self.nursery.stdout.readline()), step))
 
     def end(self):
+        """Whatever was started; nothing is left behind."""
         for pid, _step in self.workers:
             kill(pid)
-        self.nursery.stdin.close()
-        self.nursery.wait(30)
-        self.sink.send_signal(signal.SIGTERM)
-        self.sink_says = json.loads(self.sink.stdout.readline())
-        self.sink.kill()
-        self.sink.wait()
+        if self.nursery is not None:
+            self.nursery.stdin.close()
+            self.nursery.wait(30)
+        if self.sink is not None:
+            self.sink.send_signal(signal.SIGTERM)
+            self.sink_says = json.loads(self.sink.stdout.readline() or "{}")
+            self.sink.kill()
+            self.sink.wait()
 
     # ---- the storm
 
@@ -371,8 +375,8 @@ def main():
     options = arguments()
     with tempfile.TemporaryDirectory(prefix="smp-soak-", ignore_cleanup_errors=True) as folder:
         soak = Soak(options, folder)
-        soak.start()
         try:
+            soak.start()
             soak.storm()
             soak.settle()
         finally:
