@@ -200,7 +200,7 @@ def decoded_text(data: bytes, charset: str = "") -> str:
         charset = "iso-2022-jp"
     if not _CHARSET.fullmatch(charset) or charset in {"us-ascii", "ascii"}:
         charset = "utf-8"
-    for name in (_ALIASES.get(charset, charset), "utf-8", "cp932"):
+    for name in (_ALIASES.get(charset, charset), "utf-8", "euc_jp", "cp932"):  # EUC-JP would pass for CP932
         try:
             return data.decode(name)
         except (UnicodeError, LookupError):
