@@ -12,15 +12,23 @@ from smp import embedded
 
 
 class OwnServers:
-    """Started in `folder`; DATABASE_URL and REDIS_URL name them. Make it before Django reads its settings."""
+    """In `folder`; DATABASE_URL and REDIS_URL name them. Start them before Django reads its settings."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
+
+    def start(self):
         os.environ["SMP_DEVELOPMENT"] = "1"
         os.environ["DATABASE_URL"] = embedded.start_postgresql(self.folder / "postgresql")
         os.environ["REDIS_URL"] = embedded.start_redis(self.folder / "redis")
         self.redis = redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=5)
         self.redis_pid = self.redis.info()["process_id"]
+
+    def stop(self):
+        """Before the folder goes: whoever leaves later would not find them any more."""
+        for server in embedded.USED:
+            if server.folder.is_relative_to(self.folder.resolve()):
+                server.stop(server.folder)
 
     def crash_postgresql(self):
         """An immediate shutdown: no checkpoint, sessions cut, recovery at the next start. Returns when it is up."""

@@ -59,6 +59,7 @@ class Soak:
         self.folder = Path(folder)
         self.dice = random.Random(options.seed)
         self.accepted_path = self.folder / "accepted.jsonl"
+        self.servers = OwnServers(folder)
         self.sink = self.nursery = None
         self.workers = []
         self.kills = Counter()
@@ -68,7 +69,7 @@ class Soak:
     # ---- the stage
 
     def start(self):
-        self.servers = OwnServers(self.folder)
+        self.servers.start()
         options = self.options
         slow = options.slow / options.mails
         odds = ODDS | {"late": slow, "silent": slow, "drip": slow}
@@ -376,14 +377,17 @@ def main():
     with tempfile.TemporaryDirectory(prefix="smp-soak-", ignore_cleanup_errors=True) as folder:
         soak = Soak(options, folder)
         try:
-            soak.start()
-            soak.storm()
-            soak.settle()
+            try:
+                soak.start()
+                soak.storm()
+                soak.settle()
+            finally:
+                soak.end()
+            kept = soak.report()
+            if not kept:
+                print((soak.folder / "workers.log").read_text()[-20000:], file=sys.stderr)
         finally:
-            soak.end()
-        kept = soak.report()
-        if not kept:
-            print((soak.folder / "workers.log").read_text()[-20000:], file=sys.stderr)
+            soak.servers.stop()
     sys.exit(0 if kept else 1)
 
 
