@@ -21,8 +21,8 @@ def claim_lease() -> float:
 
 
 def handing_over_lease() -> float:
-    """Seconds from the intent on: up to SMTP_TIMEOUT until the body starts (lanes.py gives it back otherwise), the
-    body, and the ten minutes after the dot."""
+    """Seconds from the intent on: a few until the body starts (lanes.py asks anew otherwise), the body, and the ten
+    minutes after the dot; or up to 354, where the mail before it waits for its own verdict."""
     return 2 * settings.SMTP_TIMEOUT + settings.SMTP_DOT_TIMEOUT + LEASE_MARGIN
 
 

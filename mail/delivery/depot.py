@@ -1,6 +1,5 @@
 """From finished mails to the ways they take: which sites, in which parts. Runs on the engine's loop."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,8 @@ class Depot:
         self.ways: dict[tuple[str, str], Way] = {}
         self._by_group: dict[str, Way] = {}
         self._resolving: dict[str, list[Parcel]] = {}
+        # Mails that wait for servers and name servers which have not answered yet; counted now and then for the feeder.
+        self.stalled = 0
 
     def receive(self, parcels: Iterable[Parcel]) -> None:
         """Finished mails: those whose sites are known go on at once, DNS is asked about the others."""
@@ -137,13 +138,11 @@ class Depot:
         return sum(way.queued for way in self.ways.values()) + sum(map(len, self._resolving.values()))
 
     def look(self) -> None:
+        self.stalled = sum(way.queued for way in self.ways.values() if not way.works)
+        self.stalled += sum(map(len, self._resolving.values()))
         for way in list(self.ways.values()):
             if way.in_use:
                 way.look()
                 way.trim()
             else:
                 way.look()
-
-    async def wait_for_lookups(self) -> None:
-        while self._resolving:
-            await asyncio.sleep(0.05)

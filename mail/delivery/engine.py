@@ -25,12 +25,12 @@ from time import monotonic
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from mail.delivery import verdicts
 from mail.delivery.brake import HOLD
-from mail.delivery.claim import LEASE_MARGIN, claim_lease, release_each, renew
+from mail.delivery.claim import LEASE_MARGIN, claim_lease, handing_over_lease, release_each, renew
 from mail.delivery.compose import Unmade
 from mail.delivery.depot import Depot
 from mail.delivery.desks import Desk
@@ -143,7 +143,7 @@ class Engine:
                     run.outcome.more = True
                 run.open = False
                 self._stop_what_waits()
-                self._wait_until(lambda: not self.held, None if signals.came else GRACE)
+                self._wait_until(lambda: not self.held, handing_over_lease() if signals.came else GRACE)
             finally:
                 run.claiming = run.open = False
                 self.run = None
@@ -178,8 +178,10 @@ class Engine:
             self.changed.notify_all()
 
     def close(self, patience: float | None = None) -> None:
+        """`patience`: seconds for what is in the air; by itself as long as a hand-over can take at all."""
         if self.closed or self.pid != os.getpid():
             return
+        patience = handing_over_lease() if patience is None else patience
         self.closing = True
         if self.run is not None:
             self.run.claiming = self.run.open = False
@@ -341,7 +343,7 @@ class Engine:
 
     def ask_intent(self, parcel: Parcel) -> None:
         """On the loop. `parcel.allowed` becomes True when its intent is on disk; False: it must not be sent, and is
-        settled or given back already."""
+        settled or given back already. Asked again while the dot is not written, it looks anew (OPT-6)."""
         parcel.allowed = self.loop.create_future()
         parcel.asked_at = monotonic()
         self.intents.post(parcel)
@@ -357,7 +359,7 @@ class Engine:
             self._answer(parcels, set())
             self.chores.post(("take back", parcels))
             return
-        except DatabaseError as error:  # a value that cannot be stored
+        except Exception as error:  # a value that cannot be stored (psycopg2 calls some a ValueError)
             if len(parcels) > 1:
                 for parcel in parcels:
                     self._commit_intents([parcel])
@@ -398,7 +400,7 @@ class Engine:
         results = [self.routing.with_retries(result, site) for _parcel, result, site in batch]
         written: set[int] = set()
         try:
-            written = record(results)
+            written = self._record(results)
         finally:
             run = self.run
             for result in results:
@@ -410,6 +412,18 @@ class Engine:
         done = [(parcel, result) for parcel, result, _site in batch if result.pk in written]
         self._relay_is_back(done)
         self.routing.recorded(done)
+
+    def _record(self, results: list[Result]) -> set[int]:
+        """One that cannot be stored does not take the others with it: it alone ends as 結果不明."""
+        try:
+            return record(results)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            if len(results) == 1:
+                logger.exception("the result of mail %s cannot be stored", results[0].pk)
+                return set()
+            return set().union(*(self._record([one]) for one in results))
 
     def _relay_is_back(self, batch: list[tuple[Parcel, Result]]) -> None:
         jobs = {
@@ -432,10 +446,16 @@ class Engine:
             except (OperationalError, InterfaceError):
                 logger.warning("%s did not work, the sweeper will see to it", what, exc_info=True)
                 connection.close()
-                if what == "back":
-                    self._gone([parcel for parcel, _wait in about])
-                elif what == "take back":
-                    self._gone(about)
+                self._leave(what, about)
+            except Exception:
+                logger.exception("%s failed, the sweeper will see to it", what)
+                self._leave(what, about)
+
+    def _leave(self, what: str, about: Any) -> None:
+        if what == "back":
+            self._gone([parcel for parcel, _wait in about])
+        elif what == "take back":
+            self._gone(about)
 
     def _do(self, what: str, about: Any) -> None:
         match what:

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 100
 HELD = 600  # mails in this process's hands at most …
+HELD_MOST = 1500  # … with those that wait for servers which do not answer: a few of each must not keep out all others …
 HELD_BYTES = 48 * 1024 * 1024  # … and their size
 JOB_SHARE = 20  # of a batch, at least: many jobs take turns
 JOBS_KNOWN_FOR = 2.0  # seconds
@@ -112,7 +113,9 @@ class Feeder:
 
     def _room(self) -> int:
         by_bytes = (HELD_BYTES - self.engine.held_bytes) / self._average
-        return int(min(HELD - len(self.engine.held), max(by_bytes, 1 if not self.engine.held else 0)))
+        held, stalled = len(self.engine.held), self.engine.depot.stalled
+        by_number = min(HELD - held + stalled, HELD_MOST - held)
+        return int(min(by_number, max(by_bytes, 1 if not held else 0)))
 
     def _claim(self, run: "Run", count: int) -> tuple[list[Claimed], float]:
         """Fair turns: mails without a job first, then every job in its turn, a share of the batch each."""

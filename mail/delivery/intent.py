@@ -28,9 +28,11 @@ class Intent:
     address: str
 
 
-# What forbids a mail, in the order of EXC-1. A test mail goes to an administrator: the lead lends only its values.
+# What forbids a mail, in the order of EXC-1. A test mail goes to an administrator: the lead lends only its values. A mail
+# whose first part was taken (the lead's own address, ADDR-4) was handed over: it is not called back for the copies.
 _FORBIDDEN = """
-CASE WHEN l.deleted_at IS NOT NULL AND d.kind <> 'test' THEN 'deleted'
+CASE WHEN d.accepted <> '{}' AND (j.id IS NULL OR j.state NOT IN ('stopped', 'deleted')) THEN ''
+     WHEN l.deleted_at IS NOT NULL AND d.kind <> 'test' THEN 'deleted'
      WHEN l.unsubscribed_at IS NOT NULL AND d.kind <> 'test'
           AND (j.purpose = 'advertising' OR s.content ->> 'purpose' = 'advertising') THEN 'unsubscribed_late'
      WHEN j.state IN ('stopped', 'deleted') THEN 'stopped'
@@ -44,7 +46,7 @@ UPDATE mail_delivery d
   FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[], %(snapshots)s::bigint[], %(values)s::text[], %(subjects)s::text[],
               %(times)s::timestamptz[], %(addresses)s::text[])
        AS g(id, token, snapshot_id, merge_values, subject, sent_at, address)
- WHERE d.id = g.id AND d.token = g.token AND (d.state || '') = 'claimed' AND d.lease_until + interval '0' > statement_timestamp()
+ WHERE d.id = g.id AND d.token = g.token AND (d.state || '') IN ('claimed', 'handing_over') AND d.lease_until + interval '0' > statement_timestamp()
    AND EXISTS (SELECT FROM mail_delivery me
                  LEFT JOIN leads_lead l ON l.id = me.lead_id
                  LEFT JOIN mail_sendjob j ON j.id = me.job_id
@@ -66,9 +68,10 @@ WITH judged AS (
     UPDATE mail_delivery d
        SET state = CASE WHEN judged.reason = '' THEN 'queued' ELSE 'excluded' END, reason = judged.reason,
            lease_until = NULL, unsubscribed_at = judged.unsubscribed_at,
+           sent_at = CASE WHEN d.state = 'handing_over' AND d.accepted = '{{}}' THEN NULL ELSE d.sent_at END,
            decided_at = CASE WHEN judged.reason = '' THEN d.decided_at ELSE statement_timestamp() END
       FROM judged
-     WHERE d.id = judged.id AND d.token = judged.token AND (d.state || '') = 'claimed'
+     WHERE d.id = judged.id AND d.token = judged.token AND (d.state || '') IN ('claimed', 'handing_over')
     RETURNING d.id, judged.reason
 ), noted AS (
     INSERT INTO mail_deliveryevent (delivery_id, at, what, enhanced_status, text)
@@ -80,7 +83,8 @@ SELECT id, reason FROM settled
 
 def intend(intents: Sequence[Intent]) -> set[int]:
     """Commits the intents; returns the ids that may, and now must, be handed over. Every other id must not be sent:
-    settle it with `settle_refused`.
+    settle it with `settle_refused`. Asked again before the dot, because the server took its time, it looks anew at what
+    forbids the mail.
 
     The commit is synchronous even where the server's default is not: measured, an asynchronous one sends dozens of
     mails twice after a crash of PostgreSQL.

@@ -11,8 +11,6 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from django.conf import settings
-
 from mail.delivery import verdicts
 from mail.delivery.compose import Unmade
 from mail.delivery.parcel import Parcel
@@ -29,6 +27,7 @@ IDLE = 8.0  # seconds a connection without mail is kept
 PROMPT = (
     5.0  # a server that takes longer for its verdict gets no envelope ahead: it would wait with its intent
 )
+FRESH = 5.0  # seconds an intent holds without being asked again: from it to the dot there is only the network
 TRIES = 3  # sessions that may end under a mail before its body until that counts as an attempt
 
 
@@ -37,7 +36,6 @@ class Lane:
         self.yard = yard
         self.session = session
         self.prompt = True
-        self.since = monotonic()  # of the last progress
         self.begun: list[Parcel] = []  # taken and not settled yet, two at most
 
     @property
@@ -112,14 +110,18 @@ class Lane:
         if trouble is not None:
             self._not_begun(parcel, trouble)
             return None
-        if monotonic() - parcel.asked_at > settings.SMTP_TIMEOUT:
-            # The mail before it took minutes; its intent would not outlast a verdict that takes as long.
-            self.session.close()
+        if monotonic() - parcel.asked_at > FRESH and not await self._still_allowed(parcel):
             self.begun.remove(parcel)
-            self.yard.engine.give_back([parcel])
+            self.session.close()
             return None
-        self.since = monotonic()
         return started
+
+    async def _still_allowed(self, parcel: Parcel) -> bool:
+        """OPT-6: the server, or the mail before this one, took its time. Who opted out meanwhile is not mailed; and the
+        lease begins anew, to outlast a verdict that takes as long."""
+        self.yard.engine.ask_intent(parcel)
+        assert parcel.allowed is not None
+        return await parcel.allowed
 
     def _not_begun(self, parcel: Parcel, trouble: Refused | Interrupted) -> None:
         first_of_session = self.session.mails <= 1
@@ -154,6 +156,5 @@ class Lane:
             else:
                 self.yard.complained(reply)
             result = verdicts.answered(parcel, reply, started, self.host)
-        self.since = monotonic()
-        self.prompt = self.since - begun < PROMPT
+        self.prompt = monotonic() - begun < PROMPT
         self._settle(parcel, result)

@@ -24,8 +24,8 @@ from mail.smtp.replies import RETRIES_EXHAUSTED, SWITCH_OFF_AT_ONCE, clean_text
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-# A result in hand is worth waiting for a database that restarts: without it the mail ends as 結果不明.
-PATIENCE = 60.0
+# A result in hand is worth waiting for a database that restarts, or for its standby: without it the mail ends as 結果不明.
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The engine's questions to those who know the ways: which site, which source, how fast, signed by whom (RATE-1..4)."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from time import monotonic
 from typing import cast
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,6 +27,8 @@ from mail.smtp.outcomes import NoSession
 from mail.smtp.replies import Reply
 
 __all__ = ["Admission", "NoRoute", "OtherFamily", "Routing", "Site"]
+
+logger = logging.getLogger(__name__)
 
 KNOWN_SECONDS = 20.0
 KNOWN_ENTRIES = 20_000
@@ -129,10 +133,16 @@ class Routing:
     # ---- how often
 
     def refresh(self) -> None:
-        """From a thread with a database connection, every few seconds: what the loop must know without asking."""
+        """From a thread with a database connection, every few seconds: what the loop must know without asking. A
+        database that is away changes nothing: results in hand must not be lost by it."""
         if monotonic() >= self._fresh_until:
-            self._plan = retry_plan()
-            self._fresh_until = monotonic() + REFRESHED_EVERY
+            try:
+                self._plan = retry_plan()
+                self._fresh_until = monotonic() + REFRESHED_EVERY
+            except (OperationalError, InterfaceError):
+                logger.warning("the retry settings could not be read", exc_info=True)
+                connection.close()
+                self._fresh_until = monotonic() + 1.0
 
     def retry_plan(self, site: Site | None) -> RetryPlan:
         """ERR-3, minutes: the destination's own, or the system's."""
@@ -162,10 +172,7 @@ class Routing:
 
     def braked(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """Those that must not be sent until somebody lets their job go on at the domain. From the feeder's thread."""
-        jobs = {parcel.row.job_id for parcel in parcels if parcel.row.job_id is not None}
-        if monotonic() >= self._brakes_until or not jobs <= self._brakes.keys():
-            self._brakes = braked_domains(jobs | self._brakes.keys() if len(self._brakes) < 500 else jobs)
-            self._brakes_until = monotonic() + BRAKES_KEPT
+        self._learn_brakes({parcel.row.job_id for parcel in parcels if parcel.row.job_id is not None})
         if not any(self._brakes.values()):
             return []
         return [
@@ -174,6 +181,16 @@ class Routing:
             if parcel.row.job_id is not None
             and receiving_domain(parcel.row.address) in self._brakes.get(parcel.row.job_id, ())
         ]
+
+    def is_braked(self, parcel: Parcel) -> bool:
+        """For a finished mail, before a connection takes it: as known a moment ago, without asking."""
+        brakes = self._brakes.get(parcel.row.job_id) if parcel.row.job_id is not None else None
+        return brakes is not None and parcel.domain in brakes
+
+    def _learn_brakes(self, jobs: set[int]) -> None:
+        if monotonic() >= self._brakes_until or not jobs <= self._brakes.keys():
+            self._brakes = braked_domains(jobs | self._brakes.keys() if len(self._brakes) < 500 else jobs)
+            self._brakes_until = monotonic() + BRAKES_KEPT
 
     def recorded(self, results: Sequence[tuple[Parcel, Result]]) -> None:
         """From the records' desk, after the commit."""
@@ -195,3 +212,5 @@ class Routing:
         for job_id, of_domains in tallies.items():
             if count_results(job_id, of_domains, now=timezone.now()):
                 self._brakes_until = 0.0
+        if tallies:
+            self._learn_brakes(set(tallies))

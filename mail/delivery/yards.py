@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from mail.delivery import verdicts
+from mail.delivery.brake import HOLD
 from mail.delivery.lanes import Lane
 from mail.delivery.parcel import Parcel
 from mail.delivery.record import Result
@@ -211,6 +212,11 @@ class Way:
             yard.look()
 
     @property
+    def works(self) -> bool:
+        """Some connection of it is open."""
+        return any(yard.working for yard in self.yards.values())
+
+    @property
     def in_use(self) -> bool:
         return bool(self.waiting or any(yard.ready or yard.lanes for yard in self.yards.values()))
 
@@ -249,10 +255,14 @@ class Yard:
         self._open_lanes()
 
     def take(self) -> Parcel | None:
-        if not self.ready:
-            return None
-        self._moved = monotonic()
-        return self.ready.popleft()
+        """The next one; what was braked while it waited goes back."""
+        while self.ready:
+            self._moved = monotonic()
+            parcel = self.ready.popleft()
+            if not self.engine.routing.is_braked(parcel):
+                return parcel
+            self.engine.give_back_each([(parcel, HOLD)])
+        return None
 
     def _wake(self) -> None:
         for _parcel in range(len(self.ready)):

@@ -210,6 +210,15 @@ def test_opt_6_through_the_engine(sink):
     assert sorted(mail["recipients"][0] for mail in sink.mails) == ["a@x.example.jp", "c@x.example.jp"]
 
 
+def test_opt_6_a_copy_that_is_still_to_come_does_not_undo_what_the_lead_got(sink):
+    """OPT-6, ADDR-4: after the hand-over it cannot be called back."""
+    job = make_sending_job("a@x.example.jp")
+    job.deliveries.update(accepted=["a@x.example.jp"], sent_at=timezone.now())
+    Lead.objects.update(unsubscribed_at=timezone.now(), dm_permission="unwanted")
+    [row] = claim(job.pk, 10)
+    assert intend([intent_of(row)]) == {row.pk}
+
+
 def test_opt_6_is_for_advertising(sink):
     """OPT-6: a business notice reaches people who unsubscribed, if the job addressed them."""
     job = make_sending_job("a@x.example.jp", purpose="notice")

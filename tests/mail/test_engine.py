@@ -13,14 +13,15 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
-from django.db import connection
+from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
 from leads.models import Lead
-from mail.delivery import engine, speed_rules, yards
+from mail.delivery import engine, lanes, routing, speed_rules, yards
 from mail.delivery.brake import HOLD
 from mail.delivery.engine import ALL, deliver
 from mail.delivery.intent import intend
+from mail.delivery.record import record
 from mail.delivery.sites import Site
 from mail.delivery.speed_rules import RELAY, forget_speed_rules
 from mail.models import Delivery, JobDomain, SendJob
@@ -121,6 +122,73 @@ def test_opt_6_an_intent_that_is_refused_keeps_its_mail_from_the_server(sink):
     assert (outcome.sent, outcome.excluded) == (19, 1)
     assert "r7@x.example.jp" not in {mail["recipients"][0] for mail in sink.mails}
     assert job.deliveries.get(address="r7@x.example.jp").reason == "unsubscribed_late"
+
+
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        (
+            lambda job: Lead.objects.update(unsubscribed_at=timezone.now(), dm_permission="unwanted"),
+            ("excluded", "unsubscribed_late"),
+        ),
+        (lambda job: SendJob.objects.update(state="paused"), ("queued", "")),
+        (lambda job: SendJob.objects.update(state="stopped"), ("excluded", "stopped")),
+    ],
+    ids=["opted out", "paused", "stopped"],
+)
+def test_opt_6_a_server_that_takes_its_time_does_not_make_the_check_old(
+    tmp_path, settings, monkeypatch, change, ends
+):
+    """OPT-6, RSV-3: between the last look and the dot there is only the network, however long 354 takes."""
+    monkeypatch.setattr(lanes, "FRESH", 0.5)
+    with Sink(tmp_path / "accepted.jsonl", delay=3) as sink:
+        settings.RELAY = f"127.0.0.1:{sink.port}"
+        job = make_sending_job("a@x.example.jp")
+        sender = threading.Thread(target=send, args=(job,))
+        sender.start()
+        wait_for(lambda: states(job) == {"handing_over": 1})
+        change(job)
+        sender.join(60)
+        engine.shut_down(patience=20)
+        row = job.deliveries.get()
+        assert (row.state, row.reason, row.sent_at, row.lease_until) == (*ends, None, None)
+        assert sink.mails == []
+
+
+def test_a_mail_that_cannot_be_stored_does_not_take_the_others_with_it(sink, monkeypatch):
+    """Neither as an intent nor as a result, and nothing waits for it."""
+    job = make_sending_job(*addresses(10))
+    odd_intent, odd_result = job.deliveries.order_by("pk").values_list("pk", flat=True)[3:5]
+
+    def intend_but_one(intents):
+        if any(one.pk == odd_intent for one in intents):
+            raise ValueError("A string literal cannot contain NUL (0x00) characters.")
+        return intend(intents)
+
+    def record_but_one(results):
+        if any(one.pk == odd_result for one in results):
+            raise DataError("value too long")
+        return record(results)
+
+    monkeypatch.setattr(engine, "intend", intend_but_one)
+    monkeypatch.setattr(engine, "record", record_but_one)
+    assert send(job, seconds=20).sent == 8
+    engine.shut_down(patience=5)
+    monkeypatch.undo()
+    assert states(job) == {"sent": 8, "error": 1, "handing_over": 1}
+    assert job.deliveries.get(pk=odd_result).state == "handing_over"  # 結果不明 when its lease is over
+
+
+def test_results_in_hand_survive_a_database_that_goes_away_between_two_mails(sink, monkeypatch):
+    """Whatever else is read beside them."""
+
+    def away():
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(routing, "REFRESHED_EVERY", 0.0)
+    monkeypatch.setattr(routing, "retry_plan", away)
+    job = make_sending_job(*addresses(5))
+    assert send(job).sent == 5
 
 
 def test_a_server_that_closes_after_some_mails(tmp_path, settings):
@@ -229,6 +297,27 @@ def test_rate_2_mails_of_a_braked_domain_go_back_unsent(sink):
     row = job.deliveries.get(address="a@braked.example.jp")
     assert (row.state, row.attempts, row.lease_until) == ("queued", 0, None)
     assert row.next_at > timezone.now() + timedelta(seconds=HOLD / 2)
+
+
+def test_rate_2_what_waits_for_a_connection_when_its_domain_is_braked_goes_back(
+    tmp_path, settings, relay_rule
+):
+    """RATE-2: the mails a process holds already do not all go out."""
+    relay_rule(connections=1)
+    with Sink(tmp_path / "accepted.jsonl", delay=0.2) as sink:
+        settings.RELAY = f"127.0.0.1:{sink.port}"
+        job = make_sending_job(*addresses(60, domain="braked.example.jp"))
+        sender = threading.Thread(target=send, args=(job,))
+        sender.start()
+        wait_for(lambda: len(sink.mails) >= 2)
+        JobDomain.objects.update_or_create(
+            job=job, domain="braked.example.jp", defaults={"failed": 200, "braked_at": timezone.now()}
+        )
+        sender.join(60)
+        engine.shut_down(patience=10)
+        assert len(sink.mails) < 60
+        assert states(job) == {"sent": len(sink.mails), "queued": 60 - len(sink.mails)}
+        assert job.deliveries.filter(state="queued").earliest("next_at").next_at > timezone.now()
 
 
 def test_rate_2_results_are_counted_by_domain(sink):
