@@ -260,6 +260,10 @@ def _failed(
     )
 
 
+# What Sendmail adds of its own below any refusal
+_SUMMED_UP = re.compile(r"^554 (?:[45]\.\d\.\d )?(?:[^\n]*\.\.\. )?service unavailable[ \t]*$", re.IGNORECASE)
+
+
 def _replies_in(text: str) -> str:
     """The refusals in a transcript of a session, without what was asked and what went well."""
     lines = re.findall(
@@ -267,14 +271,15 @@ def _replies_in(text: str) -> str:
         text,
         re.MULTILINE | re.IGNORECASE,
     )
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if not _SUMMED_UP.search(line))
 
 
-# Sendmail's transcript, where the answer to the data is not one to a pipelined RCPT: that one is followed by a
-# complaint of the server that it has no recipients.
+# Sendmail's transcript, where DATA or what follows it was refused: not the server's complaint that it has no recipient
+# left, and not the answer to a RCPT sent in the same flight, which such a complaint follows.
 _AT_DATA = re.compile(
     r"(?:while talking to ([\w.-]{1,255}?)\.?:?[ \t]*\n)?(?:>>> (?!data)[^\n]*\n|<<< [23][^\n]*\n){0,20}"
-    r">>> DATA[ \t]*\n(?:<<< 354[^\n]*\n)?<<< [45]\d\d(?![^\0]{0,2000}<<< 5[^\n]{0,60}(?:rcpt|recipient))",
+    r">>> DATA[ \t]*\n(?:<<< 354[^\n]*\n)?<<< (?!503|5[^\n]{0,60}(?:rcpt|recipients))[45]\d\d"
+    r"(?![^\0]{0,2000}<<< (?:503|5[^\n]{0,60}(?:rcpt|recipients)))",
     re.IGNORECASE,
 )
 
