@@ -8,13 +8,15 @@ lead, edited by hand, is mail/single_mail.py.
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from mail.hints import hint
 from mail.models.delivery import Cause
 from mail.models.send_job import JobState, SendJob
-from mail.send_jobs import Refused, count, job_label
+from mail.models.template import Purpose
+from mail.send_jobs import Refused, alignment_of, count, job_label
 from mail.smtp.replies import BOUNCED_LATER, NO_ROUTE, RETRIES_EXHAUSTED
 from settings import audit
 from settings.models import User
@@ -107,6 +109,15 @@ def send_unknown_again(
     )
 
 
+def _must_align(job: SendJob, *, now: datetime) -> None:
+    """RATE-5 holds for a mailing's second attempt too: the domain's records may have gone since."""
+    if job.snapshot is None or job.purpose != Purpose.ADVERTISING or not settings.REQUIRE_ALIGNMENT:
+        return
+    aligned = alignment_of(str(job.snapshot.content["from_address"]), now=now)
+    if not aligned.ok:
+        raise Refused("alignment", aligned.text)
+
+
 def _queue_again(
     job: SendJob,
     which: str,
@@ -118,6 +129,7 @@ def _queue_again(
     ip: str | None,
     only: int | None = None,
 ) -> int:
+    _must_align(job, now=now)  # before the row is locked
     with transaction.atomic():
         locked = SendJob.objects.select_for_update().filter(pk=job.pk, state__in=STATES).first()
         if locked is None:

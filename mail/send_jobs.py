@@ -227,10 +227,11 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
 def sender_alignment(job: SendJob, *, now: datetime) -> Alignment | None:
     """RATE-5: whether SPF or DKIM vouches for the sender; may ask DNS, for seconds. None without a template.
     Without SMP_REQUIRE_ALIGNMENT and a DNS of one's own (development) only what is stored counts."""
-    if job.template is None:
-        return None
-    live = settings.REQUIRE_ALIGNMENT or bool(settings.DNS_SERVER)
-    return alignment(job.template.from_address, now=now, live=live)
+    return None if job.template is None else alignment_of(job.template.from_address, now=now)
+
+
+def alignment_of(from_address: str, *, now: datetime) -> Alignment:
+    return alignment(from_address, now=now, live=settings.REQUIRE_ALIGNMENT or bool(settings.DNS_SERVER))
 
 
 def _alignment_problems(job: SendJob, aligned: Alignment | None, *, now: datetime) -> list[Problem]:

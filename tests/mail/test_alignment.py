@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from mail import alignment as gate
-from mail import send_jobs
+from mail import send_again, send_jobs
 from mail import sending_domains as rules
 from mail.alignment import alignment
 from mail.models import SendJob
@@ -17,7 +17,7 @@ from mail.models.send_job import JobState
 from mail.tasks import check_sending_domains
 from settings.models import AuditEntry
 from smp.demo.dns_server import Fault
-from tests.factories import make_job, make_lead, make_template, make_user
+from tests.factories import make_job, make_lead, make_sending_job, make_template, make_user
 from tests.mail.domains import BOUNCE, DOMAIN, make_domain
 
 ADDRESS = f"info@{DOMAIN}"
@@ -192,6 +192,21 @@ def test_a_reservation_is_halted_at_its_start_and_goes_on_when_mended(dns, unali
     send_jobs.run(job.pk, now=now + timedelta(minutes=2))
     job.refresh_from_db()
     assert job.state == JobState.SENDING
+
+
+@pytest.mark.parametrize(
+    ("again", "state"),
+    [(send_again.retry_failed, "error"), (send_again.send_unknown_again, "unknown")],
+)
+def test_what_failed_is_not_sent_again_while_nothing_vouches_for_it(unaligned, settings, again, state):
+    """RATE-5: a mailing's second attempt goes by the domain's records of today."""
+    job = make_sending_job("a@x.example.jp", template=unaligned[1])
+    job.deliveries.update(state=state, code=42452, cause="full")
+    with pytest.raises(send_jobs.Refused) as refused:
+        again(job, user=None, now=timezone.now())
+    assert refused.value.code == "alignment"
+    settings.REQUIRE_ALIGNMENT = False
+    assert again(job, user=None, now=timezone.now()) == 1
 
 
 def test_an_administrator_may_answer_for_it(unaligned):
