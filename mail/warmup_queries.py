@@ -1,7 +1,7 @@
 """RATE-3: how far the addresses in warm-up are today, for the page 「配信速度」. Reads what throttle.py keeps in Redis."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -32,8 +32,11 @@ class WarmupToday:
     used: list[tuple[str, int]] | None
 
 
-def warmups_today(sources: Iterable[SourceIp], *, now: datetime) -> dict[int, WarmupToday]:
-    """{id of a source IP: …} for those that have a first day of warm-up and are in use."""
+def warmups_today(
+    sources: Iterable[SourceIp], *, now: datetime, names: Mapping[str, str] | None = None
+) -> dict[int, WarmupToday]:
+    """{id of a source IP: …} for those that have a first day of warm-up and are in use. `names` of speed rules by key:
+    a site is shown by its rule's name, else by its mail exchangers."""
     today, _seconds = today_in_tokyo(now)
     found = {}
     for row in sources:
@@ -41,6 +44,8 @@ def warmups_today(sources: Iterable[SourceIp], *, now: datetime) -> dict[int, Wa
             continue
         limit = daily_limit(Source(row.address, row.hostname, row.warmup_started_on), today)
         used = _used(row.address, today.isoformat()) if limit else []
+        if used:
+            used = [(_shown(site, names or {}), number) for site, number in used]
         found[row.pk] = WarmupToday((today - row.warmup_started_on).days + 1, len(WARMUP), limit, used)
     return found
 
@@ -62,3 +67,7 @@ def _used(address: str, day: str) -> list[tuple[str, int]] | None:
         if number
     ]
     return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:SHOWN]
+
+
+def _shown(site: str, names: Mapping[str, str]) -> str:
+    return names.get(site) or site.removeprefix("mx:").removeprefix("relay:")

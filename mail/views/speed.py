@@ -39,13 +39,15 @@ def speed(request: HttpRequest) -> HttpResponse:
     asked = DomainQuestionForm(request.GET if "domain" in request.GET else None)
     answer = rule_of_domain(asked.cleaned_data["domain"]) if asked.is_valid() else None
     sources = list(SourceIp.objects.all())
-    warmups = warmups_today(sources, now=timezone.now())
+    lines = rule_lines()
+    names = {line.rule.key: str(line.rule.name) for line in lines}
+    warmups = warmups_today(sources, now=timezone.now(), names=names)
     checks = ptr_checks() if sources else {}
     return render(
         request,
         "mail/speed.html",
         {
-            "lines": rule_lines(),
+            "lines": lines,
             "plan": (plan := retry_plan()),
             "plan_hours": plan.period_minutes // 60,
             "tls": Tls.choices,

@@ -473,7 +473,10 @@ def start_running_job(
     send_jobs.confirm(job, user=user, now=started)
     send_jobs.run(job.pk, now=started)
     waiting = job.deliveries.filter(state=DeliveryState.QUEUED).count()
+    busy = list(job.deliveries.filter(address__endswith=f"@{BUSY}").values_list("id", flat=True))
+    job.deliveries.filter(pk__in=busy, state=DeliveryState.QUEUED).update(state=DeliveryState.DEFERRED)
     make_results(dice, job, now=started, limit=waiting // 3, plain=True)
+    job.deliveries.filter(pk__in=busy, state=DeliveryState.DEFERRED).update(state=DeliveryState.QUEUED)
     with connection.cursor() as cursor:
         cursor.execute(
             """

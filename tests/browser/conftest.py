@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="no Chromium on this machine (apt install chromium)"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """The address of a fresh demo with sample data, on servers of its own; stopped by its process id.
     DEMO=http://127.0.0.1:8000 walks through a demo that already runs."""

@@ -193,6 +193,10 @@ PAGES = [
     "/leads/columns/", "/mail/wizard/", "/mail/jobs/", "/mail/jobs/2/", "/mail/deliveries/", "/mail/deliveries/1/",
     "/mail/templates/", "/mail/templates/1/", "/mail/templates/1/edit/", "/mail/mail-settings/", "/settings/system/",
     "/settings/users/", "/settings/audit/", "/profile/", "/inbox/", "/search/?q=佐藤",
+    "/mail/jobs/6/", "/mail/jobs/2/retry-failed/", "/mail/jobs/2/resend-unknown/", "/mail/returned/", "/mail/returned/?kind=complaint",
+    "/mail/deliveries/2/resend/", "/mail/sending-domains/", "/mail/sending-domains/1/", "/mail/sending-domains/2/",
+    "/mail/sending-domains/new/", "/mail/speed/?domain=docomo.ne.jp", "/mail/speed/rules/google/", "/mail/speed/rules/add/",
+    "/mail/speed/sources/2/",
 ]  # fmt: skip
 
 

@@ -211,3 +211,5 @@ def test_the_throttle_writes_what_is_shown():
     forget_sources()
     assert (admission.source, admission.granted) == ("127.0.0.2", 30)
     assert warmups_today([row], now=now)[row.pk].used == [("docomo", 30)]
+    named = warmups_today([row], now=now, names={"docomo": "NTT docomo"})
+    assert named[row.pk].used == [("NTT docomo", 30)]
