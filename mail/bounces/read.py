@@ -8,7 +8,9 @@ comes from mail/bounces/cause.py alone.
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 from mail.bounces.cause import cause_of, is_hard
 from mail.bounces.detectors import detected_recipients
@@ -25,6 +27,7 @@ from mail.bounces.kinds import (
 )
 from mail.bounces.mime import Part, parse
 from mail.bounces.notification import Notification, addresses_in, take_apart, unique
+from mail.bounces.reasons import reported_cause
 from mail.bounces.status_fields import RecipientFields, recipient_fields
 from mail.bounces.wording import Named, named_recipients
 from mail.models.delivery import Cause
@@ -147,9 +150,10 @@ def _kind_without_status(root: Part, notice: str) -> str:
 def _from_statuses(
     statuses: list[RecipientFields], apart: Notification, original: dict[str, str], subject: str
 ) -> Report:
+    only_named = cache(lambda: _only_named(apart))  # reads the whole notice: once
     meant: dict[str, FailedRecipient] = {}
     for fields in statuses:
-        address = _meant_address(fields, apart)
+        address = _meant_address(fields, apart, only_named)
         if address and fields.action in {"failed", "delayed"}:
             one = _failed(address, fields.action, fields.status, fields.diagnostic, apart, subject)
             known = meant.get(address.lower())
@@ -164,9 +168,9 @@ def _from_statuses(
     return Report("report", [], original, subject)
 
 
-def _meant_address(fields: RecipientFields, apart: Notification) -> str:
+def _meant_address(fields: RecipientFields, apart: Notification, only_named: Callable[[], str]) -> str:
     """The address we sent to: Original-Recipient; else Final-Recipient, unless that is plainly a name of the receiver's
-    inside (no domain, `.local`): then the one the returned mail was addressed to."""
+    inside (no domain, `.local`): then the one the returned mail was addressed to, or the only one the words name."""
     recipients = apart.original_recipients()
     if not fields.original and fields.final and (alias := _alias_of(fields.final, apart)):
         return alias
@@ -175,13 +179,17 @@ def _meant_address(fields: RecipientFields, apart: Notification) -> str:
             return address
     if len(recipients) == 1:
         return recipients[0]
-    named = [one.address for one in named_recipients(apart, strangers=())]
-    if len(named) == 1:
-        return named[0]
+    if named := only_named():
+        return named
     inside = fields.original or fields.final
     if "@" in inside or not inside or not fields.reporting_host:
         return inside
     return f"{inside}@{fields.reporting_host}"
+
+
+def _only_named(apart: Notification) -> str:
+    named = named_recipients(apart, strangers=())
+    return named[0].address if len(named) == 1 else ""
 
 
 def _alias_of(address: str, apart: Notification) -> str:
@@ -244,58 +252,13 @@ def _says_hard(named: list[Named], apart: Notification, subject: str) -> bool:
 def _failed(
     address: str, action: str, status: str, said: str, apart: Notification, subject: str
 ) -> FailedRecipient:
-    """The cause from the words at the address; where they say nothing, from the whole notice, then from the subject."""
     said = clean_text(said, DIAGNOSTIC_MAX)
-    about = _about(address, apart.notice)
-    known = f"{_replies_in(said) or said} {_stage_of(about, apart.notice)}"
-    cause = cause_of(0, status, known, stage="report", domain=address.rpartition("@")[2])
-    for text in (said, _replies_in(about), about, apart.notice, subject):
-        if cause != Cause.OTHER:
-            break
-        cause = cause_of(0, status, text, stage="report", domain=address.rpartition("@")[2])
+    cause = reported_cause(address, status, said, apart.notice, subject)
     if action == "delayed" and (is_hard(cause) or cause == Cause.OTHER):
         cause = Cause.TEMPORARY
     return FailedRecipient(
         clean_text(address, 320), action, status, said or clean_text(apart.notice, 300), cause, is_hard(cause)
     )
-
-
-# What Sendmail adds of its own below any refusal
-_SUMMED_UP = re.compile(r"^554 (?:[45]\.\d\.\d )?(?:[^\n]*\.\.\. )?service unavailable[ \t]*$", re.IGNORECASE)
-
-
-def _replies_in(text: str) -> str:
-    """The refusals in a transcript of a session, without what was asked and what went well."""
-    lines = re.findall(
-        r"^[ \t]*(?:<<<|received >>>|<-|s:|response:|reply:)?[ \t]*([45]\d\d[ :-][^\n]*)",
-        text,
-        re.MULTILINE | re.IGNORECASE,
-    )
-    return "\n".join(line for line in lines if not _SUMMED_UP.search(line))
-
-
-# Sendmail's transcript, where DATA or what follows it was refused: not the server's complaint that it has no recipient
-# left, and not the answer to a RCPT sent in the same flight, which such a complaint follows.
-_AT_DATA = re.compile(
-    r"(?:while talking to ([\w.-]{1,255}?)\.?:?[ \t]*\n)?(?:>>> (?!data)[^\n]*\n|<<< [23][^\n]*\n){0,20}"
-    r">>> DATA[ \t]*\n(?:<<< 354[^\n]*\n)?<<< (?!503|5[^\n]{0,60}(?:rcpt|recipients))[45]\d\d"
-    r"(?![^\0]{0,2000}<<< (?:503|5[^\n]{0,60}(?:rcpt|recipients)))",
-    re.IGNORECASE,
-)
-
-
-def _stage_of(about: str, notice: str) -> str:
-    """What was refused, in words that mail/bounces/cause.py knows: Postfix and Sendmail say it only in the notice."""
-    stage = re.search(r"\(in\s+reply\s+to[^()]{1,40}\)", about)
-    if stage:
-        return stage[0]
-    transcript = _AT_DATA.search(notice)
-    return f"(in reply to end of DATA to {transcript[1] or ''})" if transcript else ""
-
-
-def _about(address: str, notice: str) -> str:
-    place = notice.lower().find(address.lower())
-    return notice[place : place + 1000] if place >= 0 else ""
 
 
 # ---- the returned copy, and RFC 5965

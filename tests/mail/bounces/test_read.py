@@ -193,6 +193,8 @@ NASTY = {
     "a long subject": b"Subject: " + b"=?utf-8?B?44GC?= " * 100_000 + b"\n\nx",
     "open html": b"Content-Type: text/html\nSubject: failure notice\n\n" + b"<style>" * 100_000,
     "many recipients": b"Content-Type: message/delivery-status\n\n" + b"Final-Recipient: rfc822;a@b.jp\nAction: failed\n\n" * 20_000,
+    "many names of the inside": b"Content-Type: multipart/report; boundary=b\n\n--b\n\n" + b"<a@b.jp>: x c@d.jp\n>>> RCPT TO\n<<< 250 ok\n>>> DATA\n<<< 554 no\n" * 2_000
+    + b"--b\nContent-Type: message/delivery-status\n\n" + b"".join(b"Final-Recipient: rfc822;n%d\nAction: failed\n\n" % i for i in range(1_000)),
     "words": b"From: mailer-daemon@x.jp\nSubject: failure notice\n\n<a@example.jp>: " + b"user " * 200_000,
     "dots": b"From: mailer-daemon@x.jp\nSubject: failure notice\n\na@b" + b".b" * 200_000,
     "a slow codec": b"Content-Type: text/plain; charset=punycode\nSubject: failure notice\n\n" + b"a-" * 400_000,
