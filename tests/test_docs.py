@@ -44,6 +44,14 @@ def test_env_example_names_every_variable_and_no_other():
     assert sorted(documented) == sorted(variables_read() | OUTSIDE_SETTINGS)
 
 
+def test_docker_compose_hands_on_every_variable_of_production():
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    production = set(ENVIRONMENT.findall(example.split("# ---- Development only")[0]))
+    compose = yaml.safe_load((PROJECT / "docker-compose.yml").read_text(encoding="utf-8"))
+    handed_on = {name.removesuffix("_FILE") for name in compose["x-smp"]["environment"]}
+    assert production - handed_on == set()
+
+
 def test_every_command_named_in_the_documents_exists():
     named = set(re.findall(r"manage\.py ([a-z_]+)", text_of(DOCS + SCRIPTS)))
     assert named - set(get_commands()) == set()

@@ -6,6 +6,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from smp.lib.env import ConfigurationError
 
 
+# A server that vanishes without a word (a cable, a firewall) is noticed within a minute, not after the kernel's quarter
+# of an hour: workers hold leases and results meanwhile. libpq's names; seconds, tcp_user_timeout in milliseconds.
+LOST_PEER = {
+    "connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}  # fmt: skip
+
+
 def parse_database_url(url: str) -> dict[str, Any]:
     """`postgresql://user:password@host:port/name?sslmode=require`; `?host=/folder` names a socket folder."""
     try:
@@ -15,7 +23,7 @@ def parse_database_url(url: str) -> dict[str, Any]:
         raise ConfigurationError(f"DATABASE_URL: {error}.") from error
     if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
         raise ConfigurationError("DATABASE_URL: expected postgresql://user:password@host:5432/name.")
-    options = dict(parse_qsl(parts.query))
+    options = LOST_PEER | dict(parse_qsl(parts.query))
     return {
         "ENGINE": "smp.lib.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
