@@ -107,7 +107,9 @@ def _judge(from_address: str, name: str, domain: SendingDomain, items: list[Chec
             "reason": domain.override_reason,
         }
         return Alignment(from_address, True, text, domain.pk, overridden=True)
-    text = _("%(why)s The page of the sending domain says what to publish.") % {"why": why}
+    text = _(
+        "%(why)s Publish the records that the page of the sending domain shows, or ask a privileged administrator to."
+    ) % {"why": why}
     return Alignment(from_address, False, text, domain.pk, why=why)
 
 
