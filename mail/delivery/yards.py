@@ -8,6 +8,7 @@ bounded buffer are held by it: `next_at` is spread by the site's own speed.
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
 from collections.abc import Iterable
@@ -45,6 +46,7 @@ LONGEST_WAIT = 3600.0  # seconds a row is put off at most …
 LONGEST_GUESS = 600.0  # … and where the site's speed is only what was seen of it
 AHEAD = 20.0  # seconds' worth of mail that may wait here for a slow site
 MEASURED = 10.0  # seconds over which a site's speed is looked at
+RESTS = 4  # looks, two seconds: longer than from one run to the next
 ASSUMED_RATE = 50.0  # mails per second of a site nobody has measured yet
 
 
@@ -62,7 +64,8 @@ class Way:
         self.booked_until = 0.0  # monotonic; turns of what was put off are given away until then
         self._pump: asyncio.Task[None] | None = None
         self._handed: deque[tuple[float, int]] = deque()  # (when, how many) of the last seconds
-        self._busy_since = monotonic()  # when mail came after a rest; before that nothing was to be seen
+        self._busy_since = monotonic()  # since then mail has always waited: what was seen is all it takes
+        self._rests = 0  # looks in a row that found nothing waiting
 
     # ---- in
 
@@ -71,8 +74,6 @@ class Way:
         if self.dead_because is not None and self.dead:
             self._no_way(parcels, self.dead_because)
             return
-        if not self.queued and not self._seen():
-            self._busy_since = monotonic()
         # Single mails, test mails and alerts are few, and somebody waits for them.
         self.waiting.extendleft(parcel for parcel in parcels[::-1] if parcel.row.job_id is None)
         self.waiting.extend(parcel for parcel in parcels if parcel.row.job_id is not None)
@@ -152,12 +153,12 @@ class Way:
         return sum(count for when, count in self._handed if now - when <= MEASURED)
 
     def rate(self) -> float:
-        """Mails a second it takes: its rule, or what was seen in ten seconds with mail to send."""
-        if self.site.rule.mails_per_minute:
-            return max(self.site.rule.mails_per_minute / 60.0, 1 / 60)
+        """Mails a second it takes: what was seen in ten seconds in which mail always waited, its rule at most."""
+        minute = self.site.rule.mails_per_minute
+        most = max(minute, 1) / 60 if minute else math.inf
         if monotonic() - self._busy_since < MEASURED:
-            return ASSUMED_RATE
-        return max(self._seen() / MEASURED, 0.1)
+            return most if minute else ASSUMED_RATE
+        return min(most, max(self._seen() / MEASURED, 0.1))
 
     @property
     def queued(self) -> int:
@@ -179,9 +180,9 @@ class Way:
         """Each parcel with the seconds until its turn, behind those that were put off before. Beyond the longest wait
         they come back spread over a while, to be put off again: meanwhile the site may have become faster."""
         now, step = monotonic(), 1 / self.rate()
-        longest = (
-            LONGEST_WAIT if self.site.rule.mails_per_minute or at_least > LONGEST_GUESS else LONGEST_GUESS
-        )
+        minute = self.site.rule.mails_per_minute
+        by_rule = minute is not None and step < 60.1 / minute
+        longest = LONGEST_WAIT if by_rule or at_least > LONGEST_GUESS else LONGEST_GUESS
         turn = max(self.booked_until, now + max(at_least, AHEAD / 2))
         waits = []
         for parcel in parcels:
@@ -207,6 +208,9 @@ class Way:
 
     def look(self) -> None:
         """From time to time: what waits although nothing moves, because something failed unexpectedly."""
+        self._rests = 0 if self.queued else self._rests + 1
+        if self._rests >= RESTS:
+            self._busy_since = monotonic()
         self._start_pump()
         for yard in self.yards.values():
             yard.look()

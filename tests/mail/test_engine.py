@@ -269,13 +269,26 @@ def test_what_is_put_off_finds_the_door_open_at_its_turn():
 
 
 def test_a_destination_that_had_no_mail_for_a_while_is_not_taken_for_a_slow_one(monkeypatch):
-    """RATE-1: its speed is what was seen while there was something to send."""
+    """RATE-1: its speed is what was seen while mail always waited for it."""
+    monkeypatch.setattr(yards.Way, "_start_pump", lambda self: None)
     way = a_way(mails_per_minute=None)
     way._busy_since = time.monotonic() - 60
     assert way.rate() < 1
-    monkeypatch.setattr(way, "_start_pump", lambda: None)
-    way.put([SimpleNamespace(row=SimpleNamespace(job_id=1))])  # type: ignore[list-item]
+    for _look in range(yards.RESTS):
+        way.look()
     assert way.rate() == yards.ASSUMED_RATE
+
+
+def test_a_destination_slower_than_its_rule_does_not_fill_the_buffer(monkeypatch):
+    """RATE-1: what one site holds is reckoned from what it really takes."""
+    monkeypatch.setattr(yards.Way, "_start_pump", lambda self: None)
+    way = a_way(mails_per_minute=6000)
+    way.put([SimpleNamespace(row=SimpleNamespace(job_id=1))] * 500)  # type: ignore[list-item]
+    way.look()
+    assert (way.rate(), way.crowded()) == (100, False)
+    way._busy_since = time.monotonic() - 60
+    way.handed_over(20)
+    assert (way.rate(), way.crowded()) == (2, True)
 
 
 def test_single_mails_do_not_wait_behind_a_mailing(monkeypatch):
