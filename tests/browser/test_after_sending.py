@@ -24,7 +24,7 @@ def test_what_comes_after_the_sending(walk):
     send_to(walk, "aftercare@")
 
     # ---- what the receivers said at once
-    walk.go("/mail/deliveries/?address=aftercare@unknown.example")
+    wait_for(walk, "/mail/deliveries/?address=aftercare@unknown.example", "42550")
     page.get_by_role("link", name=TITLE).first.click()
     expect(page.locator("main")).to_contain_text("42550")
     expect(page.locator("main")).to_contain_text("User unknown")
@@ -103,7 +103,7 @@ def send_to(walk, words):
     page.get_by_role("button", name="次へ").click()
     page.get_by_role("button", name="この内容で送信する").click()
     page.locator("main a.btn.main").click()
-    expect(page.locator("main")).to_contain_text("完了")
+    expect(page.locator(".head")).to_contain_text("完了")
 
 
 def wait_for(walk, path, words):

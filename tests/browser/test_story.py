@@ -98,7 +98,7 @@ def test_the_main_job(walk, tmp_path):
     walk.picture("wizard-confirm")
     page.get_by_role("button", name="この内容で送信する").click()
     page.locator("main a.btn.main").click()
-    expect(page.locator("main")).to_contain_text("完了")
+    expect(page.locator(".head")).to_contain_text("完了")
     walk.picture("job")
     job = re.search(r"/jobs/(\d+)/", page.url)[1]
 
@@ -159,7 +159,7 @@ def test_the_main_job(walk, tmp_path):
         page.get_by_role("button", name="次へ").click()
         page.get_by_role("button", name="この内容で送信する").click()
         page.locator("main a.btn.main").click()
-        expect(page.locator("main")).to_contain_text("完了")
+        expect(page.locator(".head")).to_contain_text("完了")
         assert turn
     page.goto(lead)
     expect(page.locator(".head")).to_contain_text("無効")
