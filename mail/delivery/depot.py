@@ -89,29 +89,33 @@ class Depot:
         self.engine.start(self._resolve(domain))
 
     async def _resolve(self, domain: str) -> None:
+        nowhere: Site | None = None
         try:
-            await self.engine.routing.site_of(domain)
-        except NoRoute as error:
-            for parcel in self._resolving.pop(domain):
-                self._no_route(parcel, domain, error)
+            try:
+                await self.engine.routing.site_of(domain)
+            except NoRoute as error:
+                problem, nowhere = error, await self.engine.routing.nowhere(domain)
         except BaseException:
             self.engine.abandon(self._resolving.pop(domain))
             raise
-        else:
+        if nowhere is None:
             # Closed meanwhile: given back like everything else that waits.
             self.engine.arrived(self._resolving.pop(domain))
+            return
+        for parcel in self._resolving.pop(domain):
+            self._no_route(parcel, domain, problem, nowhere)
 
-    def _no_route(self, parcel: Parcel, domain: str, error: NoRoute) -> None:
+    def _no_route(self, parcel: Parcel, domain: str, error: NoRoute, nowhere: Site) -> None:
         at_domain = [address for address in parcel.recipients if domain_of(address) == domain]
         if parcel.own in at_domain:
             at_domain = [parcel.own]
         parcel.part = at_domain
         parcel.others = [address for address in parcel.recipients if address not in at_domain]
-        parcel.last_attempt = self.engine.is_last_attempt(parcel, None)
+        parcel.last_attempt = self.engine.is_last_attempt(parcel, nowhere)
         result = verdicts.no_route(
             parcel, error.text, permanent=error.permanent, code=NO_ROUTE, address=at_domain[0]
         )
-        self.engine.settle(parcel, result, None)
+        self.engine.settle(parcel, result, nowhere)
 
     def too_many(self, parcels: Iterable[Parcel]) -> list[tuple[Parcel, float]]:
         """From the feeder's thread, before anything is made: mails to sites that have more waiting here than they take

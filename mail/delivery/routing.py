@@ -18,6 +18,7 @@ from mail.delivery.parcel import Parcel
 from mail.delivery.record import Result
 from mail.delivery.retries import RetryPlan, retry_plan
 from mail.delivery.sites import Site, Sites
+from mail.delivery.speed_rules import current_speed_rules, rule_for
 from mail.delivery.throttle import Admission, Permit, Throttle
 from mail.models.delivery import DeliveryState
 from mail.sending_domains import pool_for, signer_for
@@ -70,6 +71,11 @@ class Routing:
         while len(self._known) > KNOWN_ENTRIES:
             self._known.popitem(last=False)
         return site
+
+    async def nowhere(self, domain: str) -> Site:
+        """For a domain that DNS says nothing of: its own retries hold all the same (ERR-3). No mail goes there."""
+        rule = rule_for(domain, rules=await current_speed_rules())
+        return Site(key="", label=domain, group="", hosts=(), port=0, rule=rule, relay=False)
 
     async def addresses(self, site: Site, source: str) -> AsyncIterator[tuple[str, str, int]]:
         """(host, address, port) in the order to try them: of the source's family, if one is set. Raises NoSession when

@@ -138,6 +138,22 @@ def test_dns_that_does_not_answer_is_tried_again_and_ends_as_41605(outside, faul
     assert results(job)["a@silent.example.jp"] == ("error", 41605)
 
 
+def test_a_domain_that_dns_says_nothing_of_has_its_own_retries(outside):
+    """ERR-3: settable per destination domain."""
+    DomainRule.objects.create(
+        name="patient", domains=["silent.example.jp"], retry_interval_minutes=5, retry_period_hours=48
+    )
+    forget_speed_rules()
+    outside.dns.fail("silent.example.jp", Fault.SERVFAIL)
+    job = make_sending_job("a@silent.example.jp")
+    send(job)
+    row = job.deliveries.get()
+    assert timedelta(minutes=4) < row.next_at - row.first_attempt_at < timedelta(minutes=6)
+    job.deliveries.update(next_at=timezone.now(), first_attempt_at=timezone.now() - timedelta(hours=25))
+    send(job)
+    assert results(job)["a@silent.example.jp"] == ("deferred", 41605)
+
+
 def test_the_next_server_is_used_when_the_first_is_down_or_has_no_address(outside):
     job = make_sending_job("a@fallback.example.jp", "b@lost-host.example.jp")
     assert send(job).sent == 2
