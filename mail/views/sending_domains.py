@@ -120,6 +120,7 @@ def _page(
         ],
         "verdict": verdict,
         "refuses": settings.REQUIRE_ALIGNMENT,
+        "exception": bool(domain.override_reason or not verdict.ok or override),
         "pools": pools or PoolsForm(domain=domain),
         "override": override or OverrideForm(),
     }
