@@ -21,7 +21,7 @@ def claim_lease() -> float:
 
 
 def handing_over_lease() -> float:
-    """Seconds from the intent on: a few until the body starts (lanes.py asks anew otherwise), the body, and the ten
+    """Seconds from the intent on: a few until the body starts (agents.py asks anew otherwise), the body, and the ten
     minutes after the dot; or up to 354, where the mail before it waits for its own verdict."""
     return 2 * settings.SMTP_TIMEOUT + settings.SMTP_DOT_TIMEOUT + LEASE_MARGIN
 

@@ -1,8 +1,8 @@
 """Handing mail over: one engine per process, over all jobs.
 
     feeder (thread)   claim → compose → sign                             feeder.py
-    loop (thread)     sites, lanes, SMTP                                 depot.py, yards.py, lanes.py
-    intents (thread)  claimed → handing_over, one commit for all lanes   intent.py
+    loop (thread)     sites, agents, SMTP                                 dispatcher.py, site_queues.py, agents.py
+    intents (thread)  claimed → handing_over, one commit for all agents   intent.py
     records (thread)  answers → sent, deferred, error, unknown           record.py
     chores (thread)   rows given back, leases made longer                claim.py
 
@@ -29,32 +29,32 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from mail.delivery import verdicts
+from mail.delivery.batch_threads import BatchThread
 from mail.delivery.brake import HOLD
 from mail.delivery.claim import LEASE_MARGIN, claim_lease, handing_over_lease, release_each, renew
 from mail.delivery.compose import Unmade
-from mail.delivery.depot import Depot
-from mail.delivery.desks import Desk
+from mail.delivery.dispatcher import Dispatcher
 from mail.delivery.feeder import Feeder
 from mail.delivery.intent import Intent, intend, settle_refused
-from mail.delivery.parcel import Parcel
+from mail.delivery.outgoing import OutgoingMail
 from mail.delivery.record import Result, record, take_back
 from mail.delivery.routing import Routing, Site
 from mail.delivery.runs import ALL, Outcome, Run, Scope, Signals
-from mail.delivery.yards import Way
+from mail.delivery.site_queues import SiteQueue
 from mail.models.send_job import JobState, SendJob
 
 __all__ = ["ALL", "Engine", "Outcome", "deliver", "shut_down"]
 
 logger = logging.getLogger(__name__)
 
-DRAIN = 3.0  # seconds after `until` in which what waits for a lane may still go out
+DRAIN = 3.0  # seconds after `until` in which what waits for an agent may still go out
 GRACE = 2.0  # seconds a caller waits for answers beyond that; slower ones are recorded in the background
 LOOK = 0.5
 # Seconds a thread may keep the others from running. The loop lets go of the interpreter at every send and must have it
 # back soon: with Python's 5 ms every mail waits for the one that is being made.
 SWITCH = 0.0005
 LINGER = 0.02  # seconds a result waits for others to be written with it
-INTENT_LINGER = 0.002  # the same for intents, which lanes wait for
+INTENT_LINGER = 0.002  # the same for intents, which agents wait for
 
 
 def deliver(job_id: Scope, *, until: datetime) -> Outcome:
@@ -103,7 +103,7 @@ class Engine:
         self.closing = False
         self.closed = False
         self.run: Run | None = None
-        self.held: dict[int, Parcel] = {}  # claimed here and not settled yet
+        self.held: dict[int, OutgoingMail] = {}  # claimed here and not settled yet
         self.held_bytes = 0
         self.settled_count = 0
         self.changed = threading.Condition()
@@ -112,12 +112,14 @@ class Engine:
         self._relay_ok: set[int] = set()
         self.loop = asyncio.new_event_loop()
         self.routing = Routing()
-        self.depot = Depot(self)
-        self.intents: Desk[Parcel] = Desk("intents", self._commit_intents, most=200, linger=INTENT_LINGER)
-        self.records: Desk[tuple[Parcel, Result, Site | None]] = Desk(
+        self.dispatcher = Dispatcher(self)
+        self.intents: BatchThread[OutgoingMail] = BatchThread(
+            "intents", self._commit_intents, most=200, linger=INTENT_LINGER
+        )
+        self.records: BatchThread[tuple[OutgoingMail, Result, Site | None]] = BatchThread(
             "records", self._write_results, linger=LINGER
         )
-        self.chores: Desk[tuple[str, Any]] = Desk("chores", self._do_chores)
+        self.chores: BatchThread[tuple[str, Any]] = BatchThread("chores", self._do_chores)
         self.feeder = Feeder(self)
         sys.setswitchinterval(SWITCH)
         self._loop_thread = threading.Thread(target=self._loop_runs, name="smp-loop", daemon=True)
@@ -154,12 +156,12 @@ class Engine:
 
     @property
     def _unbegun(self) -> int:
-        return self.depot.queued + len(self.feeder.signer) + int(self.feeder.busy)
+        return self.dispatcher.queued + len(self.feeder.signer) + int(self.feeder.busy)
 
     def _stop_what_waits(self) -> None:
-        """What no lane has begun goes back to the queue, also what is just being made."""
+        """What no agent has begun goes back to the queue, also what is just being made."""
         self._wait_until(lambda: not self.feeder.busy, 30.0)
-        self._call(lambda: self.give_back(self.depot.empty()))
+        self._call(lambda: self.give_back(self.dispatcher.empty()))
 
     def _wait(self, seconds: float) -> None:
         with self.changed:
@@ -186,7 +188,7 @@ class Engine:
         if self.run is not None:
             self.run.claiming = self.run.open = False
         self.feeder.close()
-        self._call(lambda: self.give_back(self.depot.empty()))
+        self._call(lambda: self.give_back(self.dispatcher.empty()))
         self._wait_until(lambda: not self.held, patience)
         self.closed = True
         self._finish_tasks()
@@ -234,7 +236,7 @@ class Engine:
             logger.error("a task of the engine failed", exc_info=error)
 
     def _finish_tasks(self) -> None:
-        """Lanes without mail say goodbye, leases go back to Redis."""
+        """Agents without mail say goodbye, leases go back to Redis."""
 
         async def finish() -> None:
             others = self._tasks - {asyncio.current_task()}
@@ -246,11 +248,11 @@ class Engine:
         asyncio.run_coroutine_threadsafe(finish(), self.loop).result(10)
 
     def _look(self) -> None:
-        """Twice a second: lanes, slow sites, leases."""
+        """Twice a second: agents, slow sites, leases."""
         if self.closed:
             return
         try:
-            self.depot.look()
+            self.dispatcher.look()
             self._renew_leases()
         except Exception:
             logger.exception("housekeeping failed")
@@ -262,127 +264,131 @@ class Engine:
         due = [one for one in list(self.held.values()) if one.allowed is None and one.held_since < old]
         if due:
             now = monotonic()
-            for parcel in due:
-                parcel.held_since = now
+            for outgoing in due:
+                outgoing.held_since = now
             self.chores.post(("renew", due))
 
-    def others_wait(self, way: Way) -> bool:
-        """Whether a way that is too full keeps others' mail out of the buffer."""
-        return self.run is not None and self.run.all_jobs and not way.site.everybodys
+    def others_wait(self, site_queue: SiteQueue) -> bool:
+        """Whether a site queue that is too full keeps others' mail out of the buffer."""
+        return self.run is not None and self.run.all_jobs and not site_queue.site.everybodys
 
-    # ---- parcels
+    # ---- mails
 
-    def hold(self, parcels: Iterable[Parcel]) -> None:
-        for parcel in parcels:
-            self.held[parcel.pk] = parcel
+    def hold(self, mails: Iterable[OutgoingMail]) -> None:
+        for outgoing in mails:
+            self.held[outgoing.pk] = outgoing
 
-    def passed(self, parcels: list[Parcel]) -> list[Parcel]:
+    def passed(self, mails: list[OutgoingMail]) -> list[OutgoingMail]:
         """Those that are worth making: the others go back at once, before anything is spent on them. From the feeder."""
-        back = [(parcel, HOLD) for parcel in self.routing.braked(parcels)]
-        back += self.depot.too_many(parcels)
+        back = [(outgoing, HOLD) for outgoing in self.routing.braked(mails)]
+        back += self.dispatcher.too_many(mails)
         self.give_back_each(back)
-        gone = {parcel.pk for parcel, _wait in back}
-        return [parcel for parcel in parcels if parcel.pk not in gone] if gone else parcels
+        gone = {outgoing.pk for outgoing, _wait in back}
+        return [outgoing for outgoing in mails if outgoing.pk not in gone] if gone else mails
 
-    def arrive(self, parcels: Sequence[Parcel]) -> None:
+    def arrive(self, mails: Sequence[OutgoingMail]) -> None:
         """From the signer's thread."""
-        self.loop.call_soon_threadsafe(self.arrived, parcels)
+        self.loop.call_soon_threadsafe(self.arrived, mails)
 
-    def arrived(self, parcels: Sequence[Parcel]) -> None:
+    def arrived(self, mails: Sequence[OutgoingMail]) -> None:
         run = self.run
         if self.closing or run is None or not run.open:
-            self.give_back(parcels)
+            self.give_back(mails)
         else:
-            self.depot.receive(parcels)
+            self.dispatcher.receive(mails)
 
-    def settle(self, parcel: Parcel, result: Result, site: Site | None) -> None:
-        """The result of a parcel: written by the records' desk as soon as it is free."""
-        self.records.post((parcel, result, site))
+    def settle(self, outgoing: OutgoingMail, result: Result, site: Site | None) -> None:
+        """The result of a mail: written by the records' batch thread as soon as it is free."""
+        self.records.post((outgoing, result, site))
 
-    def give_back(self, parcels: Iterable[Parcel]) -> None:
-        self.give_back_each([(parcel, 0.0) for parcel in parcels])
+    def give_back(self, mails: Iterable[OutgoingMail]) -> None:
+        self.give_back_each([(outgoing, 0.0) for outgoing in mails])
 
-    def give_back_each(self, waits: Sequence[tuple[Parcel, float]]) -> None:
+    def give_back_each(self, waits: Sequence[tuple[OutgoingMail, float]]) -> None:
         """Rows that are not handed over now, each due again after its wait in seconds."""
         if waits:
             self.chores.post(("back", list(waits)))
 
-    def abandon(self, parcels: Sequence[Parcel]) -> None:
+    def abandon(self, mails: Sequence[OutgoingMail]) -> None:
         """Something unexpected happened to them: their leases decide, queued again or 結果不明."""
-        if parcels:
-            logger.error("mails %s are left to the sweeper", [parcel.pk for parcel in parcels])
-            self._gone(parcels)
+        if mails:
+            logger.error("mails %s are left to the sweeper", [outgoing.pk for outgoing in mails])
+            self._gone(mails)
 
-    def relay_is_away(self, parcels: Sequence[Parcel], text: str, wait: float) -> None:
+    def relay_is_away(self, mails: Sequence[OutgoingMail], text: str, wait: float) -> None:
         """No lead's fault and no attempt: everything waits, however long it takes, and the job shows why (ERR-3)."""
-        jobs = {parcel.row.job_id for parcel in parcels if parcel.row.job_id is not None}
+        jobs = {outgoing.row.job_id for outgoing in mails if outgoing.row.job_id is not None}
         self.chores.post(("trouble", (jobs, text)))
-        self.give_back_each([(parcel, wait) for parcel in parcels])
+        self.give_back_each([(outgoing, wait) for outgoing in mails])
         run = self.run
         if run is not None:
             run.outcome.trouble = text
-            if not any(way.in_use for way in self.depot.ways.values() if not way.dead):
+            if not any(
+                site_queue.in_use
+                for site_queue in self.dispatcher.site_queues.values()
+                if not site_queue.dead
+            ):
                 run.nothing_due()  # there is no other way: claiming more would only move rows about
             self.notify()
 
-    def is_last_attempt(self, parcel: Parcel, site: Site | None) -> bool:
+    def is_last_attempt(self, outgoing: OutgoingMail, site: Site | None) -> bool:
         """Its retry period is over, so this attempt decides (ERR-3)."""
-        minutes = parcel.row.tried_minutes
+        minutes = outgoing.row.tried_minutes
         return minutes is not None and minutes >= self.routing.retry_plan(site).period_minutes
 
-    def _gone(self, parcels: Iterable[Parcel]) -> None:
-        for parcel in parcels:
-            if self.held.get(parcel.pk) is parcel:
-                del self.held[parcel.pk]
-                self.held_bytes -= parcel.size if parcel.intent is not None else 0
+    def _gone(self, mails: Iterable[OutgoingMail]) -> None:
+        for outgoing in mails:
+            if self.held.get(outgoing.pk) is outgoing:
+                del self.held[outgoing.pk]
+                self.held_bytes -= outgoing.size if outgoing.intent is not None else 0
                 self.settled_count += 1
         self.notify()
         self.feeder.wake()
 
-    # ---- desk: intents
+    # ---- batch thread: intents
 
-    def ask_intent(self, parcel: Parcel) -> None:
-        """On the loop. `parcel.allowed` becomes True when its intent is on disk; False: it must not be sent, and is
+    def ask_intent(self, outgoing: OutgoingMail) -> None:
+        """On the loop. `mail.allowed` becomes True when its intent is on disk; False: it must not be sent, and is
         settled or given back already. Asked again while the dot is not written, it looks anew (OPT-6)."""
-        parcel.allowed = self.loop.create_future()
-        parcel.asked_at = monotonic()
-        self.intents.post(parcel)
+        outgoing.allowed = self.loop.create_future()
+        outgoing.asked_at = monotonic()
+        self.intents.post(outgoing)
 
-    def _commit_intents(self, parcels: list[Parcel]) -> None:
-        intents = [parcel.intent for parcel in parcels if parcel.intent is not None]
+    def _commit_intents(self, mails: list[OutgoingMail]) -> None:
+        intents = [outgoing.intent for outgoing in mails if outgoing.intent is not None]
         try:
             allowed = intend(intents)
         except (OperationalError, InterfaceError):
             # Whether the intents are on disk is unknown, but no dot was sent: the holder may say so.
-            logger.warning("the database went away at %s intents", len(parcels), exc_info=True)
+            logger.warning("the database went away at %s intents", len(mails), exc_info=True)
             connection.close()
-            self._answer(parcels, set())
-            self.chores.post(("take back", parcels))
+            self._answer(mails, set())
+            self.chores.post(("take back", mails))
             return
         except Exception as error:  # a value that cannot be stored (psycopg2 calls some a ValueError)
-            if len(parcels) > 1:
-                for parcel in parcels:
-                    self._commit_intents([parcel])
+            if len(mails) > 1:
+                for outgoing in mails:
+                    self._commit_intents([outgoing])
                 return
-            logger.exception("the intent of mail %s was refused", parcels[0].pk)
-            self._answer(parcels, set())
-            unmade = Unmade(parcels[0].row, str(error), merged=False)
-            self.settle(parcels[0], verdicts.unmade(unmade), None)
+            logger.exception("the intent of mail %s was refused", mails[0].pk)
+            self._answer(mails, set())
+            unmade = Unmade(mails[0].row, str(error), merged=False)
+            self.settle(mails[0], verdicts.unmade(unmade), None)
             return
-        self._answer(parcels, allowed)
-        if len(allowed) < len(parcels):
-            self._settle_refused([parcel for parcel in parcels if parcel.pk not in allowed])
+        self._answer(mails, allowed)
+        if len(allowed) < len(mails):
+            self._settle_refused([outgoing for outgoing in mails if outgoing.pk not in allowed])
 
-    def _answer(self, parcels: list[Parcel], allowed: set[int]) -> None:
+    def _answer(self, mails: list[OutgoingMail], allowed: set[int]) -> None:
         def tell() -> None:
-            for parcel in parcels:
-                if parcel.allowed is not None and not parcel.allowed.done():
-                    parcel.allowed.set_result(parcel.pk in allowed)
+            for outgoing in mails:
+                if outgoing.allowed is not None and not outgoing.allowed.done():
+                    outgoing.allowed.set_result(outgoing.pk in allowed)
 
         self.loop.call_soon_threadsafe(tell)
 
-    def _settle_refused(self, parcels: list[Parcel]) -> None:
-        intents: list[Intent] = [parcel.intent for parcel in parcels if parcel.intent is not None]
+    def _settle_refused(self, mails: list[OutgoingMail]) -> None:
+        intents: list[Intent] = [outgoing.intent for outgoing in mails if outgoing.intent is not None]
         try:
             reasons = settle_refused(intents)
         except (OperationalError, InterfaceError):
@@ -391,13 +397,13 @@ class Engine:
             reasons = {}
         if self.run is not None:
             self.run.outcome.excluded += sum(reason is not None for reason in reasons.values())
-        self._gone(parcels)
+        self._gone(mails)
 
-    # ---- desk: results
+    # ---- batch thread: results
 
-    def _write_results(self, batch: list[tuple[Parcel, Result, Site | None]]) -> None:
+    def _write_results(self, batch: list[tuple[OutgoingMail, Result, Site | None]]) -> None:
         self.routing.refresh()
-        results = [self.routing.with_retries(result, site) for _parcel, result, site in batch]
+        results = [self.routing.with_retries(result, site) for _mail, result, site in batch]
         written: set[int] = set()
         try:
             written = self._record(results)
@@ -408,8 +414,8 @@ class Engine:
                     logger.warning("the result %s of mail %s came too late", result.state, result.pk)
                 elif run is not None:
                     run.tally(result)
-            self._gone([parcel for parcel, _result, _site in batch])
-        done = [(parcel, result) for parcel, result, _site in batch if result.pk in written]
+            self._gone([outgoing for outgoing, _result, _site in batch])
+        done = [(outgoing, result) for outgoing, result, _site in batch if result.pk in written]
         self._relay_is_back(done)
         self.routing.recorded(done)
 
@@ -425,11 +431,11 @@ class Engine:
                 return set()
             return set().union(*(self._record([one]) for one in results))
 
-    def _relay_is_back(self, batch: list[tuple[Parcel, Result]]) -> None:
+    def _relay_is_back(self, batch: list[tuple[OutgoingMail, Result]]) -> None:
         jobs = {
-            parcel.row.job_id
-            for parcel, result in batch
-            if result.remote_host and parcel.row.job_id is not None
+            outgoing.row.job_id
+            for outgoing, result in batch
+            if result.remote_host and outgoing.row.job_id is not None
         }
         if new := jobs - self._relay_ok:
             self._relay_ok |= new
@@ -437,7 +443,7 @@ class Engine:
                 halt_reason=""
             )
 
-    # ---- desk: chores
+    # ---- batch thread: chores
 
     def _do_chores(self, chores: list[tuple[str, Any]]) -> None:
         for what, about in chores:
@@ -453,7 +459,7 @@ class Engine:
 
     def _leave(self, what: str, about: Any) -> None:
         if what == "back":
-            self._gone([parcel for parcel, _wait in about])
+            self._gone([outgoing for outgoing, _wait in about])
         elif what == "take back":
             self._gone(about)
 
@@ -462,9 +468,9 @@ class Engine:
             case "renew":
                 renew(about)
             case "back":
-                take_back([parcel for parcel, _wait in about if parcel.intended])
-                release_each([(parcel, wait) for parcel, wait in about if not parcel.intended])
-                self._gone([parcel for parcel, _wait in about])
+                take_back([outgoing for outgoing, _wait in about if outgoing.intended])
+                release_each([(outgoing, wait) for outgoing, wait in about if not outgoing.intended])
+                self._gone([outgoing for outgoing, _wait in about])
             case "take back":
                 take_back(about)
                 self._gone(about)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from mail.delivery import verdicts
+from mail.delivery.batch_threads import BatchThread
 from mail.delivery.claim import Claimed, claim
 from mail.delivery.compose import Composer, Made
-from mail.delivery.desks import Desk
-from mail.delivery.parcel import Parcel
+from mail.delivery.outgoing import OutgoingMail
 from mail.delivery.queue import jobs_with_due_mail, mark_progress
 from mail.smtp.replies import clean_text
 
@@ -42,7 +42,7 @@ class Feeder:
     def __init__(self, engine: "Engine") -> None:
         self.engine = engine
         self.composer = Composer()
-        self.signer: Desk[Parcel] = Desk("signer", self._sign, most=25)
+        self.signer: BatchThread[OutgoingMail] = BatchThread("signer", self._sign, most=25)
         self._jobs: deque[int | None] = deque()
         self._jobs_until = 0.0
         self._average = 4096.0
@@ -103,17 +103,17 @@ class Feeder:
             return
         self._mark(rows)
         run.outcome.jobs.update(row.job_id for row in rows if row.job_id is not None)
-        parcels = [Parcel(row, since) for row in rows]
-        self.engine.hold(parcels)
+        mails = [OutgoingMail(row, since) for row in rows]
+        self.engine.hold(mails)
         try:
-            self._make(self.engine.passed(parcels))
+            self._make(self.engine.passed(mails))
         except BaseException:
-            self.engine.give_back(parcels)
+            self.engine.give_back(mails)
             raise
 
     def _room(self) -> int:
         by_bytes = (HELD_BYTES - self.engine.held_bytes) / self._average
-        held, stalled = len(self.engine.held), self.engine.depot.stalled
+        held, stalled = len(self.engine.held), self.engine.dispatcher.stalled
         by_number = min(HELD - held + stalled, HELD_MOST - held)
         return int(min(by_number, max(by_bytes, 1 if not held else 0)))
 
@@ -143,47 +143,47 @@ class Feeder:
     def _turn_of(self, job: int | None) -> int:
         return list(self._jobs).index(job) if job in self._jobs else -1
 
-    def _make(self, parcels: list[Parcel]) -> None:
-        if not parcels:
+    def _make(self, mails: list[OutgoingMail]) -> None:
+        if not mails:
             return
-        by_pk = {parcel.pk: parcel for parcel in parcels}
+        by_pk = {outgoing.pk: outgoing for outgoing in mails}
         size = 0
-        for one in self.composer.make([parcel.row for parcel in parcels]):
-            parcel = by_pk[one.row.pk]
+        for one in self.composer.make([outgoing.row for outgoing in mails]):
+            outgoing = by_pk[one.row.pk]
             if not isinstance(one, Made):
-                self.engine.settle(parcel, verdicts.unmade(one), None)
+                self.engine.settle(outgoing, verdicts.unmade(one), None)
                 continue
             mail = one.mail
-            parcel.made(
+            outgoing.made(
                 data=mail.data, sender=mail.sender, from_address=mail.from_header, own=one.own,
                 recipients=one.recipients, values=one.values, subject=mail.subject, snapshot_id=one.snapshot_id,
                 sent_at=one.sent_at, purpose=one.purpose,
             )  # fmt: skip
             if not one.recipients:
-                self.engine.settle(parcel, verdicts.nothing_left(parcel), None)
+                self.engine.settle(outgoing, verdicts.nothing_left(outgoing), None)
                 continue
-            size += parcel.size
-            self.engine.held_bytes += parcel.size
-            self.signer.post(parcel)
-        self._average += 0.2 * (max(size / len(parcels), 1024) - self._average)
+            size += outgoing.size
+            self.engine.held_bytes += outgoing.size
+            self.signer.post(outgoing)
+        self._average += 0.2 * (max(size / len(mails), 1024) - self._average)
 
-    def _sign(self, parcels: list[Parcel]) -> None:
-        for parcel in parcels:
+    def _sign(self, mails: list[OutgoingMail]) -> None:
+        for outgoing in mails:
             try:
-                signature = self.engine.routing.sign(parcel)
+                signature = self.engine.routing.sign(outgoing)
             except (OperationalError, InterfaceError):
                 # The database went away, which is no mail's fault.
-                logger.warning("mail %s waits: its key could not be read", parcel.pk, exc_info=True)
+                logger.warning("mail %s waits: its key could not be read", outgoing.pk, exc_info=True)
                 connection.close()
-                self.engine.give_back([parcel])
+                self.engine.give_back([outgoing])
                 continue
             except Exception as error:
-                logger.exception("mail %s could not be signed", parcel.pk)
-                self.engine.settle(parcel, verdicts.not_signed(parcel, clean_text(str(error))), None)
+                logger.exception("mail %s could not be signed", outgoing.pk)
+                self.engine.settle(outgoing, verdicts.not_signed(outgoing, clean_text(str(error))), None)
                 continue
-            parcel.data = signature + parcel.data
-            parcel.ready = True
-        self.engine.arrive([parcel for parcel in parcels if parcel.ready])
+            outgoing.data = signature + outgoing.data
+            outgoing.ready = True
+        self.engine.arrive([outgoing for outgoing in mails if outgoing.ready])
 
     def _mark(self, rows: list[Claimed]) -> None:
         """The watchdog's sign of life, a few times a minute."""

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mail.delivery.brake import Tally, braked_domains, count_results, receiving_domain
-from mail.delivery.parcel import Parcel
+from mail.delivery.outgoing import OutgoingMail
 from mail.delivery.record import Result
 from mail.delivery.retries import RetryPlan, retry_plan
 from mail.delivery.sites import Site, Sites
@@ -168,51 +168,51 @@ class Routing:
 
     # ---- in whose name
 
-    def sign(self, parcel: Parcel) -> bytes:
+    def sign(self, outgoing: OutgoingMail) -> bytes:
         """The DKIM-Signature to put in front, empty without a key. From the signer's thread; finds the pool too."""
-        parcel.pool = pool_for(parcel.from_address, parcel.purpose)
-        signer = signer_for(parcel.from_address)
-        return b"" if signer is None else signer.sign(parcel.data, at=timezone.now())
+        outgoing.pool = pool_for(outgoing.from_address, outgoing.purpose)
+        signer = signer_for(outgoing.from_address)
+        return b"" if signer is None else signer.sign(outgoing.data, at=timezone.now())
 
     # ---- the brake (RATE-2)
 
-    def braked(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+    def braked(self, mails: Sequence[OutgoingMail]) -> list[OutgoingMail]:
         """Those that must not be sent until somebody lets their job go on at the domain. From the feeder's thread."""
-        self._learn_brakes({parcel.row.job_id for parcel in parcels if parcel.row.job_id is not None})
+        self._learn_brakes({outgoing.row.job_id for outgoing in mails if outgoing.row.job_id is not None})
         if not any(self._brakes.values()):
             return []
         return [
-            parcel
-            for parcel in parcels
-            if parcel.row.job_id is not None
-            and receiving_domain(parcel.row.address) in self._brakes.get(parcel.row.job_id, ())
+            outgoing
+            for outgoing in mails
+            if outgoing.row.job_id is not None
+            and receiving_domain(outgoing.row.address) in self._brakes.get(outgoing.row.job_id, ())
         ]
 
-    def is_braked(self, parcel: Parcel) -> bool:
+    def is_braked(self, outgoing: OutgoingMail) -> bool:
         """For a finished mail, before a connection takes it: as known a moment ago, without asking."""
-        brakes = self._brakes.get(parcel.row.job_id) if parcel.row.job_id is not None else None
-        return brakes is not None and parcel.domain in brakes
+        brakes = self._brakes.get(outgoing.row.job_id) if outgoing.row.job_id is not None else None
+        return brakes is not None and outgoing.domain in brakes
 
     def _learn_brakes(self, jobs: set[int]) -> None:
         if monotonic() >= self._brakes_until or not jobs <= self._brakes.keys():
             self._brakes = braked_domains(jobs | self._brakes.keys() if len(self._brakes) < 500 else jobs)
             self._brakes_until = monotonic() + BRAKES_KEPT
 
-    def recorded(self, results: Sequence[tuple[Parcel, Result]]) -> None:
-        """From the records' desk, after the commit."""
+    def recorded(self, results: Sequence[tuple[OutgoingMail, Result]]) -> None:
+        """From the records' batch thread, after the commit."""
         urgent = False
-        for parcel, result in results:
-            if parcel.row.job_id is None:
+        for outgoing, result in results:
+            if outgoing.row.job_id is None:
                 continue
-            of_job = self._tallies.setdefault(parcel.row.job_id, {})
-            domain = parcel.domain
+            of_job = self._tallies.setdefault(outgoing.row.job_id, {})
+            domain = outgoing.domain
             of_job[domain] = of_job.get(domain, Tally()).plus(result.state, result.cause)
             urgent = urgent or result.state == DeliveryState.ERROR
         if urgent or monotonic() >= self._count_at:
             self.count()
 
     def count(self) -> None:
-        """Successes are counted every second, failures at once. From a desk's thread."""
+        """Successes are counted every second, failures at once. From a thread's thread."""
         tallies, self._tallies = self._tallies, {}
         self._count_at = monotonic() + COUNTED_EVERY
         for job_id, of_domains in tallies.items():

@@ -1,4 +1,4 @@
-"""What an answer means for a delivery (ERR-1..5, ADDR-4). Pure: a parcel and what came back → its Result.
+"""What an answer means for a delivery (ERR-1..5, ADDR-4). Pure: a mail and what came back → its Result.
 
 A mail whose addresses live at several sites goes out in parts, the lead's own address first. Each part that is settled
 (taken, or refused for good) is written down before the next one is sent, so that nobody gets it twice.
@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from mail.bounces.cause import cause_of as _cause_of
 from mail.delivery.compose import Unmade
-from mail.delivery.parcel import Parcel, domain_of
+from mail.delivery.outgoing import OutgoingMail, domain_of
 from mail.delivery.record import Result
 from mail.models.delivery import Cause, DeliveryState
 from mail.recipients.reasons import Reason
@@ -30,56 +30,56 @@ SENT, DEFERRED, ERROR, UNKNOWN = (
 )  # fmt: skip
 
 
-def answered(parcel: Parcel, reply: Reply, started: Started, host: str) -> Result:
+def answered(outgoing: OutgoingMail, reply: Reply, started: Started, host: str) -> Result:
     """After the dot. Accepted while one of the addresses was refused: an error of the lead's mail (ADDR-4)."""
     if not reply.positive:
-        address = "" if parcel.own in parcel.part else parcel.part[0]
-        return _no(parcel, reply, address, host, "data")
+        address = "" if outgoing.own in outgoing.part else outgoing.part[0]
+        return _no(outgoing, reply, address, host, "data")
     if started.refused:
         address, refusal = next(iter(started.refused.items()))
-        failed = _result(parcel, ERROR, refusal, host, address, stage="rcpt")
+        failed = _result(outgoing, ERROR, refusal, host, address, stage="rcpt")
         if refusal.code < 500:  # only in the last attempt
             failed = replace(failed, code=RETRIES_EXHAUSTED)
-        return _settled(parcel, failed)
-    return _settled(parcel, _result(parcel, SENT, reply, host))
+        return _settled(outgoing, failed)
+    return _settled(outgoing, _result(outgoing, SENT, reply, host))
 
 
-def refused(parcel: Parcel, refusal: Refused, host: str) -> Result:
+def refused(outgoing: OutgoingMail, refusal: Refused, host: str) -> Result:
     """Before the data: nothing of this part was sent. 5xx is final; everything else may pass (ERR-3)."""
-    stage = "mail" if refusal.address == parcel.sender or refusal.command == "MAIL" else "rcpt"
+    stage = "mail" if refusal.address == outgoing.sender or refusal.command == "MAIL" else "rcpt"
     if refusal.command == "DATA":
         stage = "data"
-    return replace(_no(parcel, refusal.answer, refusal.address, host, stage), handed_over=False)
+    return replace(_no(outgoing, refusal.answer, refusal.address, host, stage), handed_over=False)
 
 
-def interrupted(parcel: Parcel, error: Interrupted, host: str) -> Result:
+def interrupted(outgoing: OutgoingMail, error: Interrupted, host: str) -> Result:
     """The session ended before the dot: the part was certainly not taken."""
     reply = error.reply or Reply(0, error.text)
-    result = _result(parcel, DEFERRED, reply, host, stage="data")
+    result = _result(outgoing, DEFERRED, reply, host, stage="data")
     return replace(result, reply=error.text, code=_passing(reply), handed_over=False)
 
 
-def no_answer(parcel: Parcel, error: NoAnswer, host: str) -> Result:
+def no_answer(outgoing: OutgoingMail, error: NoAnswer, host: str) -> Result:
     """ERR-4 結果不明."""
     code = SILENT_AFTER_DATA if error.timed_out else None
-    return Result(parcel.pk, parcel.token, UNKNOWN, code, "", error.text, host)
+    return Result(outgoing.pk, outgoing.token, UNKNOWN, code, "", error.text, host)
 
 
-def no_session(parcel: Parcel, error: NoSession, host: str) -> Result:
+def no_session(outgoing: OutgoingMail, error: NoSession, host: str) -> Result:
     """None of the site's servers could be talked to: an attempt (ERR-3)."""
     reply = error.reply or Reply(0, error.text)
-    result = _result(parcel, DEFERRED, reply, host, stage="connect")
+    result = _result(outgoing, DEFERRED, reply, host, stage="connect")
     return replace(result, reply=error.text, code=_passing(reply), handed_over=False)
 
 
-def no_route(parcel: Parcel, text: str, *, permanent: bool, code: int, address: str = "") -> Result:
+def no_route(outgoing: OutgoingMail, text: str, *, permanent: bool, code: int, address: str = "") -> Result:
     """ERR-3: no such domain or null MX is an error at once; DNS that does not answer is tried again and ends the same."""
-    failed = "" if address == parcel.own else address
+    failed = "" if address == outgoing.own else address
     result = Result(
-        parcel.pk, parcel.token, ERROR if permanent else DEFERRED, code, "", text, "", failed, handed_over=False,
+        outgoing.pk, outgoing.token, ERROR if permanent else DEFERRED, code, "", text, "", failed, handed_over=False,
         exhausted=code, cause=(Cause.NO_HOST if permanent else Cause.TEMPORARY).value,
     )  # fmt: skip
-    return _given_up(parcel, result) if permanent or parcel.last_attempt else result
+    return _given_up(outgoing, result) if permanent or outgoing.last_attempt else result
 
 
 def unmade(one: Unmade) -> Result:
@@ -90,14 +90,14 @@ def unmade(one: Unmade) -> Result:
     return Result(one.row.pk, one.row.token, state, reply=one.text, reason=reason, attempted=False)
 
 
-def not_signed(parcel: Parcel, text: str) -> Result:
+def not_signed(outgoing: OutgoingMail, text: str) -> Result:
     text = _("The mail could not be signed: %(error)s") % {"error": text}
-    return Result(parcel.pk, parcel.token, ERROR, reply=text, attempted=False)
+    return Result(outgoing.pk, outgoing.token, ERROR, reply=text, attempted=False)
 
 
-def nothing_left(parcel: Parcel) -> Result:
+def nothing_left(outgoing: OutgoingMail) -> Result:
     """Every address was settled before: what is written down of them is the result."""
-    row = parcel.row
+    row = outgoing.row
     if row.failed_address:
         return Result(
             row.pk, row.token, ERROR, row.code, row.enhanced_status, row.reply, "", row.failed_address,
@@ -109,54 +109,60 @@ def nothing_left(parcel: Parcel) -> Result:
 # ---- parts ----------------------------------------------------------------------------------------------------------
 
 
-def _no(parcel: Parcel, reply: Reply, address: str, host: str, stage: str) -> Result:
+def _no(outgoing: OutgoingMail, reply: Reply, address: str, host: str, stage: str) -> Result:
     if may_pass(reply):
-        result = _result(parcel, DEFERRED, reply, host, address, stage=stage)
-        if not parcel.last_attempt:
+        result = _result(outgoing, DEFERRED, reply, host, address, stage=stage)
+        if not outgoing.last_attempt:
             return result
-        return _given_up(parcel, replace(result, code=RETRIES_EXHAUSTED), deferred=result)
-    return _given_up(parcel, _result(parcel, ERROR, reply, host, address, stage=stage))
+        return _given_up(outgoing, replace(result, code=RETRIES_EXHAUSTED), deferred=result)
+    return _given_up(outgoing, _result(outgoing, ERROR, reply, host, address, stage=stage))
 
 
-def _given_up(parcel: Parcel, result: Result, deferred: Result | None = None) -> Result:
+def _given_up(outgoing: OutgoingMail, result: Result, deferred: Result | None = None) -> Result:
     """This part will not be taken. The lead's own: the mail has failed, nothing else is sent. Another one: the rest
     goes on. `deferred`: what is recorded when nothing is left to go on with."""
-    if parcel.own in parcel.part or not (parcel.others or parcel.row.accepted):
+    if outgoing.own in outgoing.part or not (outgoing.others or outgoing.row.accepted):
         return deferred or result
-    return _settled(parcel, replace(result, state=ERROR))
+    return _settled(outgoing, replace(result, state=ERROR))
 
 
-def _settled(parcel: Parcel, result: Result) -> Result:
+def _settled(outgoing: OutgoingMail, result: Result) -> Result:
     """The part is over; the result of the mail, or the way to its next part. The first failure is the one shown."""
-    row = parcel.row
+    row = outgoing.row
     if row.failed_address and row.failed_address in row.accepted:  # an earlier part was refused for good
         result = replace(
             result, state=ERROR, code=row.code, enhanced_status=row.enhanced_status, reply=row.reply,
             failed_address=row.failed_address, cause=cause_of(row.code, row.enhanced_status, row.reply, stage="rcpt"),
         )  # fmt: skip
-    if not (parcel.others or row.accepted):
+    if not (outgoing.others or row.accepted):
         return result
-    accepted = tuple(parcel.part)
-    if parcel.others:
-        if result.state == ERROR and result.failed_address not in (*row.accepted, *parcel.part):
+    accepted = tuple(outgoing.part)
+    if outgoing.others:
+        if result.state == ERROR and result.failed_address not in (*row.accepted, *outgoing.part):
             result = replace(
-                result, failed_address=parcel.part[0]
+                result, failed_address=outgoing.part[0]
             )  # how a later part knows that one has failed
         return replace(result, state=DEFERRED, accepted=accepted, at_once=True, attempted=False)
     return replace(result, accepted=accepted)
 
 
 def _result(
-    parcel: Parcel, state: DeliveryState, reply: Reply, host: str, failed: str = "", *, stage: str = ""
+    outgoing: OutgoingMail,
+    state: DeliveryState,
+    reply: Reply,
+    host: str,
+    failed: str = "",
+    *,
+    stage: str = "",
 ) -> Result:
     if state == SENT:
-        return Result(parcel.pk, parcel.token, SENT, DELIVERED, reply.enhanced, reply.words, host)
+        return Result(outgoing.pk, outgoing.token, SENT, DELIVERED, reply.enhanced, reply.words, host)
     # The lead's own address is stored as entered, so that it can be told from the others (ADDR-4).
-    shown = (parcel.row.address or failed) if failed == parcel.own else failed
+    shown = (outgoing.row.address or failed) if failed == outgoing.own else failed
     code = code_for(reply)
     return Result(
-        parcel.pk, parcel.token, state, code, reply.enhanced, reply.words, host, shown,
-        cause=cause_of(code, reply.enhanced, reply.words, stage=stage, domain=domain_of(failed or parcel.part[0])),
+        outgoing.pk, outgoing.token, state, code, reply.enhanced, reply.words, host, shown,
+        cause=cause_of(code, reply.enhanced, reply.words, stage=stage, domain=domain_of(failed or outgoing.part[0])),
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from smp.lib.env import ConfigurationError
 
-
 # A server that vanishes without a word (a cable, a firewall) is noticed within a minute, not after the kernel's quarter
 # of an hour: workers hold leases and results meanwhile. libpq's names; seconds, tcp_user_timeout in milliseconds.
 LOST_PEER = {

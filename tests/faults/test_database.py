@@ -129,9 +129,9 @@ def test_a_lane_that_breaks_leaves_its_mail_to_the_sweeper(sink, monkeypatch):
     """Nobody knows how far it came, so nobody says: the lease decides. The run ends, and the others go out."""
     job = make_sending_job("a@x.example.jp")
 
-    async def breaks(self, parcel, flight, started):
+    async def breaks(self, outgoing, flight, started):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("mail.delivery.lanes.Lane._verdict", breaks)
+    monkeypatch.setattr("mail.delivery.agents.DeliveryAgent._verdict", breaks)
     assert send(job).handled == 0
     assert job.deliveries.get().state == "handing_over"

@@ -21,7 +21,7 @@ django.setup()
 from django.db import transaction
 from django.utils import timezone
 
-from mail.delivery import claim, engine, feeder, record, sweep, yards
+from mail.delivery import claim, engine, feeder, record, source_queues, sweep
 from mail.smtp import client
 from mail.smtp.stuffing import stuff
 
@@ -180,7 +180,7 @@ if __name__ == "__main__":
     if step == "crowd":
         crowd(job, number)
     else:
-        yards.WORTH_A_LANE = 1000  # one connection: its steps come one after the other
+        source_queues.WORTH_AN_AGENT = 1000  # one connection: its steps come one after the other
         engine.LINGER = 0.0
         arm(step, number)
         work(job)

@@ -17,7 +17,7 @@ from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
 from leads.models import Lead
-from mail.delivery import engine, lanes, routing, speed_rules, yards
+from mail.delivery import agents, engine, routing, site_queues, speed_rules
 from mail.delivery.brake import HOLD
 from mail.delivery.engine import ALL, deliver
 from mail.delivery.intent import intend
@@ -140,7 +140,7 @@ def test_opt_6_a_server_that_takes_its_time_does_not_make_the_check_old(
     tmp_path, settings, monkeypatch, change, ends
 ):
     """OPT-6, RSV-3: between the last look and the dot there is only the network, however long 354 takes."""
-    monkeypatch.setattr(lanes, "FRESH", 0.5)
+    monkeypatch.setattr(agents, "FRESH", 0.5)
     with Sink(tmp_path / "accepted.jsonl", delay=3) as sink:
         settings.RELAY = f"127.0.0.1:{sink.port}"
         job = make_sending_job("a@x.example.jp")
@@ -250,56 +250,58 @@ def test_rate_1_mails_that_a_slow_destination_cannot_take_soon_go_back_with_thei
 
 def a_way(**rule):
     site = Site("x", "x", "x", ("x",), 25, replace(speed_rules.DEFAULTS[-1], **rule), relay=False)
-    return yards.Way(None, site, "")  # type: ignore[arg-type]
+    return site_queues.SiteQueue(None, site, "")  # type: ignore[arg-type]
 
 
 def test_turns_are_spread_by_the_destinations_speed():
     """RATE-1: one after the other, an hour ahead at most."""
-    turns = [wait for _parcel, wait in a_way(mails_per_minute=60).turns([object()] * 5000)]  # type: ignore[list-item]
+    turns = [wait for _mail, wait in a_way(mails_per_minute=60).turns([object()] * 5000)]  # type: ignore[list-item]
     assert turns[:3000] == sorted(turns[:3000])
     assert 0.9 < turns[11] - turns[10] < 1.1
-    assert yards.LONGEST_WAIT / 2 <= min(turns[4000:]) < max(turns[4000:]) <= yards.LONGEST_WAIT
+    assert (
+        site_queues.LONGEST_WAIT / 2 <= min(turns[4000:]) < max(turns[4000:]) <= site_queues.LONGEST_WAIT
+    )
 
 
 def test_what_is_put_off_finds_the_door_open_at_its_turn():
     """RATE-1: turns given away for an hour to come do not shut out those who come back."""
-    way = a_way(mails_per_minute=60)
-    way.turns([object()] * 5000)  # type: ignore[list-item]
-    assert not way.crowded()
+    site_queue = a_way(mails_per_minute=60)
+    site_queue.turns([object()] * 5000)  # type: ignore[list-item]
+    assert not site_queue.crowded()
 
 
 def test_a_destination_that_had_no_mail_for_a_while_is_not_taken_for_a_slow_one(monkeypatch):
     """RATE-1: its speed is what was seen while mail always waited for it."""
-    monkeypatch.setattr(yards.Way, "_start_pump", lambda self: None)
-    way = a_way(mails_per_minute=None)
-    way._busy_since = time.monotonic() - 60
-    assert way.rate() < 1
-    for _look in range(yards.RESTS):
-        way.look()
-    assert way.rate() == yards.ASSUMED_RATE
+    monkeypatch.setattr(site_queues.SiteQueue, "_start_pump", lambda self: None)
+    site_queue = a_way(mails_per_minute=None)
+    site_queue._busy_since = time.monotonic() - 60
+    assert site_queue.rate() < 1
+    for _look in range(site_queues.RESTS):
+        site_queue.look()
+    assert site_queue.rate() == site_queues.ASSUMED_RATE
 
 
 def test_a_destination_slower_than_its_rule_does_not_fill_the_buffer(monkeypatch):
     """RATE-1: what one site holds is reckoned from what it really takes."""
-    monkeypatch.setattr(yards.Way, "_start_pump", lambda self: None)
-    way = a_way(mails_per_minute=6000)
-    way.put([SimpleNamespace(row=SimpleNamespace(job_id=1))] * 500)  # type: ignore[list-item]
-    way.look()
-    assert (way.rate(), way.crowded()) == (100, False)
-    way._busy_since = time.monotonic() - 60
-    way.handed_over(20)
-    assert (way.rate(), way.crowded()) == (2, True)
+    monkeypatch.setattr(site_queues.SiteQueue, "_start_pump", lambda self: None)
+    site_queue = a_way(mails_per_minute=6000)
+    site_queue.put([SimpleNamespace(row=SimpleNamespace(job_id=1))] * 500)  # type: ignore[list-item]
+    site_queue.look()
+    assert (site_queue.rate(), site_queue.crowded()) == (100, False)
+    site_queue._busy_since = time.monotonic() - 60
+    site_queue.handed_over(20)
+    assert (site_queue.rate(), site_queue.crowded()) == (2, True)
 
 
 def test_single_mails_do_not_wait_behind_a_mailing(monkeypatch):
-    way = a_way()
-    monkeypatch.setattr(way, "_start_pump", lambda: None)
+    site_queue = a_way()
+    monkeypatch.setattr(site_queue, "_start_pump", lambda: None)
     mails = [
         SimpleNamespace(row=SimpleNamespace(job_id=job), name=name)
         for job, name in ((1, "a"), (None, "b"), (1, "c"), (None, "d"))
     ]
-    way.put(mails)  # type: ignore[arg-type]
-    assert [mail.name for mail in way.waiting] == ["b", "d", "a", "c"]  # type: ignore[attr-defined]
+    site_queue.put(mails)  # type: ignore[arg-type]
+    assert [mail.name for mail in site_queue.waiting] == ["b", "d", "a", "c"]  # type: ignore[attr-defined]
 
 
 def test_rate_2_mails_of_a_braked_domain_go_back_unsent(sink):

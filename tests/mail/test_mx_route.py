@@ -10,7 +10,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from mail.delivery import engine, sources, yards
+from mail.delivery import engine, site_queues, sources
 from mail.delivery.engine import ALL, deliver
 from mail.delivery.slowed import slowed_sites
 from mail.delivery.speed_rules import forget_speed_rules
@@ -253,7 +253,7 @@ def test_a_rule_limits_the_connections_of_its_site(outside):
 
 def test_a_mailing_to_a_slow_site_ends_and_holds_up_nobody(outside, monkeypatch):
     """RATE-1: what it cannot take soon is put off, comes back at its turn, and is sent then."""
-    monkeypatch.setattr(yards, "AHEAD", 1.0)
+    monkeypatch.setattr(site_queues, "AHEAD", 1.0)
     DomainRule.objects.create(name="slow", domains=["one.example.jp"], mails_per_minute=1200)
     forget_speed_rules()
     slow = make_sending_job(*(f"a{number}@one.example.jp" for number in range(160)))

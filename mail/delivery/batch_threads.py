@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
-class Desk(Generic[Item]):
+class BatchThread(Generic[Item]):
     """`work` gets up to `most` items at a time, in their order. With `linger` (seconds) it waits so long for more to
     come: for work that nobody waits for."""
 

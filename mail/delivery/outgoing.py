@@ -7,7 +7,7 @@ from mail.delivery.claim import Claimed
 from mail.delivery.intent import Intent
 
 
-class Parcel:
+class OutgoingMail:
     """`data` and everything under it are filled when the mail is made. One part of a mail goes to one site: `part` are
     the envelope addresses that go there now, `others` those that come after it, in claims of their own (ADDR-4)."""
 
