@@ -177,6 +177,15 @@ def _sent_or_404(delivery_id: int):
         raise Http404(str(problem)) from problem
 
 
+def html_part(html: str) -> HttpResponse:
+    """Somebody's HTML for a sandboxed frame (HTML_POLICY), kept nowhere."""
+    response = HttpResponse(html)
+    response["Content-Security-Policy"] = HTML_POLICY
+    response["Referrer-Policy"] = "no-referrer"
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 @needs_view
 @require_GET
 def delivery_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
@@ -184,11 +193,7 @@ def delivery_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
     mail = _sent_or_404(delivery_id)
     if not mail.html:
         raise Http404(_("This mail has no HTML part."))
-    response = HttpResponse(mail.html)
-    response["Content-Security-Policy"] = HTML_POLICY
-    response["Referrer-Policy"] = "no-referrer"
-    response["Cache-Control"] = "no-store"
-    return response
+    return html_part(mail.html)
 
 
 @needs_view

@@ -38,7 +38,7 @@ from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.results import ADDRESSED, ResultGroup
 from mail.returned_list import complaints_about, failures_by_cause
-from mail.views.delivery_views import HTML_POLICY
+from mail.views.delivery_views import html_part
 from settings import audit
 from settings.permissions import needs_edit, needs_view
 from settings.system_settings import rows_per_page
@@ -271,11 +271,7 @@ def job_html(request: HttpRequest, job_id: int) -> HttpResponse:
     content = _sent_content(confirmed_job(job_id))
     if content["form"] == MailForm.TEXT:
         raise Http404
-    response = HttpResponse(content["html_body"])
-    response["Content-Security-Policy"] = HTML_POLICY
-    response["Referrer-Policy"] = "no-referrer"
-    response["Cache-Control"] = "no-store"
-    return response
+    return html_part(content["html_body"])
 
 
 def _act(request: HttpRequest, job_id: int, act: Callable[..., Any], done: str) -> HttpResponse:

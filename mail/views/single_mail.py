@@ -31,7 +31,7 @@ from mail.single_mail import (
     write_draft,
 )
 from mail.templates import AttachmentRefused
-from mail.views.delivery_views import HTML_POLICY, get_delivery
+from mail.views.delivery_views import get_delivery, html_part
 from settings.permissions import needs_edit, needs_view
 from smp.lib.client_ip import client_ip
 from smp.lib.once import once
@@ -123,11 +123,7 @@ def single_mail_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
     _original, draft = _draft(request, delivery_id)
     if draft is None:
         raise Http404
-    response = HttpResponse(draft_mail(draft, now=timezone.now()).html)
-    response["Content-Security-Policy"] = HTML_POLICY
-    response["Referrer-Policy"] = "no-referrer"
-    response["Cache-Control"] = "no-store"
-    return response
+    return html_part(draft_mail(draft, now=timezone.now()).html)
 
 
 @needs_view

@@ -258,9 +258,7 @@ def test_turns_are_spread_by_the_destinations_speed():
     turns = [wait for _mail, wait in a_way(mails_per_minute=60).turns([object()] * 5000)]  # type: ignore[list-item]
     assert turns[:3000] == sorted(turns[:3000])
     assert 0.9 < turns[11] - turns[10] < 1.1
-    assert (
-        site_queues.LONGEST_WAIT / 2 <= min(turns[4000:]) < max(turns[4000:]) <= site_queues.LONGEST_WAIT
-    )
+    assert site_queues.LONGEST_WAIT / 2 <= min(turns[4000:]) < max(turns[4000:]) <= site_queues.LONGEST_WAIT
 
 
 def test_what_is_put_off_finds_the_door_open_at_its_turn():
