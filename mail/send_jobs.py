@@ -29,12 +29,13 @@ from mail.alignment import Alignment, alignment
 from mail.hints import hint
 from mail.merge_fields import values_for
 from mail.message import Skeleton, take_snapshot
-from mail.models.delivery import CLAIMABLE, OPEN, Delivery, DeliveryState
+from mail.models.delivery import OPEN, Delivery, DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
 from mail.models.template import MailTemplate, Purpose, TemplateSnapshot
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.recipients.resolve import expected_counts, release_reserved, resolve
+from mail.smtp.replies import DELIVERED
 from mail.template_check import check_template
 from settings import audit
 from settings.models import User
@@ -544,14 +545,39 @@ def stop(job: SendJob, *, user: User | None, now: datetime, ip: str | None = Non
     return stopped
 
 
+# A mail of which the lead's own copy was taken already was handed over: only its copies to others are left out.
+_SETTLE_STOPPED = """
+WITH settled AS (
+    UPDATE mail_delivery d
+       SET state = CASE WHEN d.accepted = '{}' THEN 'excluded' WHEN d.failed_address <> '' THEN 'error' ELSE 'sent' END,
+           reason = CASE WHEN d.accepted = '{}' THEN 'stopped' ELSE d.reason END,
+           decided_at = CASE WHEN d.accepted = '{}' THEN %(now)s ELSE d.decided_at END,
+           code = CASE WHEN d.accepted <> '{}' AND d.failed_address = '' THEN %(delivered)s ELSE d.code END,
+           result_at = CASE WHEN d.accepted = '{}' THEN d.result_at ELSE %(now)s END,
+           next_at = NULL
+      FROM mail_sendjob j
+     WHERE j.id = d.job_id AND j.state = 'stopped' AND (%(job)s IS NULL OR j.id = %(job)s)
+       AND d.state IN ('queued', 'deferred', 'reserved')
+    RETURNING d.id, d.state, d.code
+), noted AS (
+    INSERT INTO mail_deliveryevent (delivery_id, at, what, code, enhanced_status, text)
+    SELECT id, %(now)s, state, code, '', %(copies)s FROM settled WHERE state <> 'excluded'
+)
+SELECT count(*) FILTER (WHERE state = 'excluded') FROM settled
+"""
+
+
 def settle_stopped(*, now: datetime, job_id: int | None = None) -> int:
     """Mails of stopped jobs that wait (or came back from a dead worker) end as 除外. Returns how many."""
-    waiting = Delivery.objects.filter(
-        state__in=(*CLAIMABLE, DeliveryState.RESERVED), job__state=JobState.STOPPED
-    )
-    if job_id is not None:
-        waiting = waiting.filter(job_id=job_id)
-    return waiting.update(state=DeliveryState.EXCLUDED, reason=Reason.STOPPED, decided_at=now, next_at=None)
+    values = {
+        "now": now,
+        "job": job_id,
+        "delivered": DELIVERED,
+        "copies": _("The mailing was stopped: the copies that still waited were not sent."),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLE_STOPPED, values)
+        return int(cursor.fetchone()[0])
 
 
 def finish_if_empty(job_id: int, *, now: datetime) -> bool:

@@ -29,9 +29,10 @@ class Intent:
 
 
 # What forbids a mail, in the order of EXC-1. A test mail goes to an administrator: the lead lends only its values. A mail
-# whose first part was taken (the lead's own address, ADDR-4) was handed over: it is not called back for the copies.
+# whose first part was taken (the lead's own address, ADDR-4) was handed over: it is not called back for the copies; in a
+# stopped job the copies are left out by send_jobs.settle_stopped.
 _FORBIDDEN = """
-CASE WHEN d.accepted <> '{}' AND (j.id IS NULL OR j.state NOT IN ('stopped', 'deleted')) THEN ''
+CASE WHEN d.accepted <> '{}' THEN ''
      WHEN l.deleted_at IS NOT NULL AND d.kind <> 'test' THEN 'deleted'
      WHEN l.unsubscribed_at IS NOT NULL AND d.kind <> 'test'
           AND (j.purpose = 'advertising' OR s.content ->> 'purpose' = 'advertising') THEN 'unsubscribed_late'

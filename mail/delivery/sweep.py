@@ -13,7 +13,7 @@ BATCH = 1000
 
 _SWEEP = """
 WITH over AS (
-    SELECT d.id, d.state, j.state IN ('stopped', 'deleted') AS stopped
+    SELECT d.id, d.state, j.state IN ('stopped', 'deleted') AND d.accepted = '{}' AS stopped
       FROM mail_delivery d LEFT JOIN mail_sendjob j ON j.id = d.job_id
      WHERE d.state IN ('claimed', 'handing_over') AND d.lease_until < statement_timestamp()
      ORDER BY d.id

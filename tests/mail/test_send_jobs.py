@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from leads.models import DmPermission, Lead, SavedSearch
 from mail import send_jobs
+from mail.delivery.sweep import sweep
 from mail.job_queries import sent_numbers
 from mail.models import SendJob
 from mail.send_jobs import (
@@ -28,13 +29,14 @@ from mail.send_jobs import (
     pause,
     resume,
     run,
+    settle_stopped,
     start_due,
     stop,
     tick,
 )
 from settings.models import AuditEntry
 from tests.connections import Other
-from tests.factories import make_lead, make_template, make_user
+from tests.factories import make_delivery, make_lead, make_sending_job, make_template, make_user
 
 NOW = datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
 START = NOW + timedelta(days=3)
@@ -500,3 +502,38 @@ def test_an_unexpected_error_at_the_start_halts_the_job(misaki, monkeypatch):
     assert "再開" in job.halt_reason
     resume(job, user=misaki, now=START)
     assert run(job.pk, now=START) is True
+
+
+@pytest.mark.django_db
+def test_a_stop_between_the_parts_of_a_mail_calls_nothing_back(misaki):
+    """RSV-3, ADDR-4: the lead's own copy was taken already: 正常 (or the error of a refused copy), never 除外."""
+    job = make_sending_job()
+    at = timezone.now()
+    waiting = make_delivery(make_lead("a@example.jp"), job=job)
+    own_taken = make_delivery(
+        make_lead("b@example.jp"),
+        job=job,
+        state="deferred",
+        accepted=["b@example.jp"],
+        sent_at=at,
+        code=42451,
+    )
+    copy_refused = make_delivery(
+        make_lead("c@example.jp"), job=job, state="deferred", accepted=["c@example.jp", "staff@example.com"],
+        failed_address="staff@example.com", code=42550, sent_at=at,
+    )  # fmt: skip
+    dead_worker = make_delivery(
+        make_lead("d@example.jp"), job=job, state="claimed", token=7, accepted=["d@example.jp"], sent_at=at,
+        lease_until=at - timedelta(hours=1),
+    )  # fmt: skip
+    assert stop(job, user=misaki, now=at) == 1
+    sweep()
+    settle_stopped(now=at)
+    rows = {row.pk: (row.state, row.code, row.reason) for row in job.deliveries.all()}
+    assert rows == {
+        waiting.pk: ("excluded", None, "stopped"),
+        own_taken.pk: ("sent", 40000, ""),
+        copy_refused.pk: ("error", 42550, ""),
+        dead_worker.pk: ("sent", 40000, ""),
+    }
+    assert own_taken.events.filter(what="sent").count() == 1
