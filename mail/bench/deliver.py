@@ -38,7 +38,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--sign", choices=("rsa2048", "none"), default="rsa2048", help="DKIM (default rsa2048)"
     )
     parser.add_argument("--workers", type=int, default=1, metavar="W", help="processes (default 1)")
-    parser.add_argument("--connections", type=int, default=20, metavar="C", help="to the sink (default 20)")
+    parser.add_argument(
+        "--connections", type=int, default=80, metavar="C", help="to the sink, of all workers (default 80)"
+    )
     parser.add_argument(
         "--delay-ms", type=int, default=0, metavar="D", help="the sink answers every flight so much later"
     )
