@@ -244,12 +244,15 @@ def dkim_key_new(request: HttpRequest, domain_id: int) -> HttpResponse:
     return _done(request, domain, make, _("The key %(selector)s was made. Publish its record, then check."))
 
 
+def _key(domain_id: int, key_id: int) -> DkimKey:
+    return get_object_or_404(_domain(domain_id).keys, pk=key_id)  # its `domain` is the one of the list
+
+
 @needs_administer
 @require_POST
 def dkim_key_activate(request: HttpRequest, domain_id: int, key_id: int) -> HttpResponse:
     """Asks for a confirmation while DNS does not show the record."""
-    domain = _domain(domain_id)
-    key = get_object_or_404(DkimKey.objects.select_related("domain"), pk=key_id, domain=domain)
+    key = _key(domain_id, key_id)
     confirmed = request.POST.get("confirmed") == "1"
 
     def activate() -> DkimKey:
@@ -258,7 +261,7 @@ def dkim_key_activate(request: HttpRequest, domain_id: int, key_id: int) -> Http
         )
 
     return _done(
-        request, domain, activate, _("Mails are signed with %(selector)s from now on."), key=key, what="activate"
+        request, key.domain, activate, _("Mails are signed with %(selector)s from now on."), key=key, what="activate"
     )  # fmt: skip
 
 
@@ -266,8 +269,7 @@ def dkim_key_activate(request: HttpRequest, domain_id: int, key_id: int) -> Http
 @require_POST
 def dkim_key_revoke(request: HttpRequest, domain_id: int, key_id: int) -> HttpResponse:
     """Asks for a confirmation before its time."""
-    domain = _domain(domain_id)
-    key = get_object_or_404(DkimKey.objects.select_related("domain"), pk=key_id, domain=domain)
+    key = _key(domain_id, key_id)
     confirmed = request.POST.get("confirmed") == "1"
 
     def revoke() -> DkimKey:
@@ -276,21 +278,20 @@ def dkim_key_revoke(request: HttpRequest, domain_id: int, key_id: int) -> HttpRe
         )
 
     return _done(
-        request, domain, revoke, _("The key %(selector)s was revoked. Publish its empty record."), key=key, what="revoke"
+        request, key.domain, revoke, _("The key %(selector)s was revoked. Publish its empty record."), key=key, what="revoke"
     )  # fmt: skip
 
 
 @needs_administer
 @require_POST
 def dkim_key_delete(request: HttpRequest, domain_id: int, key_id: int) -> HttpResponse:
-    domain = _domain(domain_id)
-    key = get_object_or_404(DkimKey.objects.select_related("domain"), pk=key_id, domain=domain)
+    key = _key(domain_id, key_id)
 
     def delete() -> DkimKey:
         rules.delete_key(key, user=request.user, ip=client_ip(request))
         return key
 
-    return _done(request, domain, delete, _("The key %(selector)s was deleted."))
+    return _done(request, key.domain, delete, _("The key %(selector)s was deleted."))
 
 
 def _done(

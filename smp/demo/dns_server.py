@@ -33,6 +33,8 @@ import dns.reversename
 import dns.rrset
 from dns.rdtypes.ANY.TXT import TXT
 
+from smp.demo.in_thread import InThread
+
 Value = str | tuple[int, str] | Sequence[str]
 Records = Mapping[str, Iterable[Value]]
 
@@ -49,7 +51,7 @@ class Fault(Enum):
     TRUNCATE = "truncate"  # over UDP only "ask by TCP"
 
 
-class DnsServer:
+class DnsServer(InThread):
     """`ttl` (seconds) of every answer; may be changed while it runs. `queries` counts (name, type) as asked."""
 
     def __init__(
@@ -66,8 +68,6 @@ class DnsServer:
         self._lock = threading.Lock()
         self._names: dict[dns.name.Name, dict[dns.rdatatype.RdataType, list[dns.rdata.Rdata]]] = {}
         self._faults: dict[dns.name.Name, Fault] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
         for name, records in (names or {}).items():
             self.set(name, records)
 
@@ -184,44 +184,12 @@ class DnsServer:
                     await writer.drain()
         writer.close()
 
-    def start(self) -> None:
-        """In a thread of its own; returns when it answers. OSError when the port is taken."""
-        ready = threading.Event()
-        failure: list[BaseException] = []
+    async def begin(self) -> None:
+        await self.listen()
 
-        async def run() -> None:
-            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            try:
-                await self.listen()
-            except OSError as error:
-                failure.append(error)
-                return
-            finally:
-                ready.set()
-            await self._stop.wait()
-            self._udp.close()
-            self._tcp.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-
-        self._thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True, name="dns server")
-        self._thread.start()
-        ready.wait()
-        if failure:
-            raise failure[0]
-
-    def stop(self) -> None:
-        if self._loop and self._thread and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop ended by itself in between
-                self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
-
-    def __enter__(self) -> "DnsServer":
-        self.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.stop()
+    def end(self) -> None:
+        self._udp.close()
+        self._tcp.close()
 
 
 class _Udp(asyncio.DatagramProtocol):

@@ -5,19 +5,18 @@ and a 250 without a file cannot happen, whoever is killed. What it refuses is up
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from smp.demo.in_thread import InThread
 
 MAX_BYTES = 32 * 1024 * 1024
 
@@ -149,7 +148,7 @@ class Handler:
             return "421 4.3.0 Connection lost"
 
 
-class SmtpServer:
+class SmtpServer(InThread):
     """Listens on host:port (0 = any free port, then `port` says which), in a thread or for ever.
 
     with SmtpServer(folder) as server:
@@ -162,8 +161,6 @@ class SmtpServer:
         self.folder = MailFolder(folder)
         self.host, self.port = host, port
         self.rules = rules or Rules()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def address(self) -> str:
@@ -189,40 +186,8 @@ class SmtpServer:
         async with await self.listen() as server:
             await server.serve_forever()
 
-    def start(self) -> None:
-        """In a thread of its own; returns when the port answers."""
-        ready = threading.Event()
-        failure: list[BaseException] = []
+    async def begin(self) -> None:
+        self._server = await self.listen()
 
-        async def run() -> None:
-            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            try:
-                server = await self.listen()
-            except OSError as error:
-                failure.append(error)
-                ready.set()
-                return
-            ready.set()
-            await self._stop.wait()
-            server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-
-        self._thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
-        self._thread.start()
-        ready.wait()
-        if failure:
-            raise failure[0]
-
-    def stop(self) -> None:
-        if self._loop and self._thread and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop ended by itself in between
-                self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
-
-    def __enter__(self) -> "SmtpServer":
-        self.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.stop()
+    def end(self) -> None:
+        self._server.close()

@@ -16,38 +16,7 @@ from mail.bounces.receive import receive
 from mail.job_queries import sent_numbers
 from mail.links import envelope_sender
 from tests.factories import make_delivery, make_lead, make_sending_job
-
-
-def report(
-    recipient="a@x.example.jp",
-    action="failed",
-    status="5.1.1",
-    diagnostic="smtp; 550 5.1.1 User unknown",
-    to="b@c",
-):
-    return f"""From: <mailer-daemon@x.example.jp>
-To: {to}
-Subject: Undelivered Mail
-Auto-Submitted: auto-replied
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="b"
-
---b
-Content-Type: text/plain
-
-It failed.
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; x.example.jp
-
-Final-Recipient: rfc822; {recipient}
-Action: {action}
-Status: {status}
-Diagnostic-Code: {diagnostic}
-
---b--
-""".replace("\n", "\r\n").encode()
+from tests.mail.returned import bounce
 
 
 @pytest.fixture
@@ -59,7 +28,7 @@ def sent(db):
 
 def test_err_2_a_bounce_after_acceptance(sent):
     """ERR-1, ERR-2: 正常 becomes エラー 90000 with the other server's words and status; once, however often it comes."""
-    received = receive(report(), recipient=envelope_sender(sent.pk))
+    received = receive(bounce(), recipient=envelope_sender(sent.pk))
     assert (received.kind, received.changed, received.delivery_id, received.lead_id) == (
         "failure",
         True,
@@ -76,7 +45,7 @@ def test_err_2_a_bounce_after_acceptance(sent):
     )
     assert (sent.failed_address, sent.sent_at) == ("a@x.example.jp", before)
     assert Lead.objects.get().email_failures == 1
-    again = receive(report(), recipient=envelope_sender(sent.pk).upper())
+    again = receive(bounce(), recipient=envelope_sender(sent.pk).upper())
     assert (again.kind, again.changed) == ("failure", False)
     assert [event.what for event in sent.events.all()] == ["bounced"]
     assert Lead.objects.get().email_failures == 1
@@ -91,7 +60,7 @@ def test_a_bounce_after_the_end_of_its_job(db):
     send_jobs.finish_if_empty(job.pk, now=moment)
     job.refresh_from_db()
     assert sent_numbers([job]) == {job.pk: 1}
-    assert receive(report(), recipient=envelope_sender(delivery.pk)).changed
+    assert receive(bounce(), recipient=envelope_sender(delivery.pk)).changed
     job.refresh_from_db()
     assert sent_numbers([job]) == {}
     assert list(send_jobs.jobs_to_count()) == [job]
@@ -102,28 +71,28 @@ def test_a_bounce_after_the_end_of_its_job(db):
 
 def test_a_report_about_another_address(sent):
     """ADDR-4: a CC that bounced later is stored; the mail counts as failed."""
-    receive(report("chief@y.example.jp"), recipient=envelope_sender(sent.pk))
+    receive(bounce("chief@y.example.jp"), recipient=envelope_sender(sent.pk))
     sent.refresh_from_db()
     assert (sent.state, sent.failed_address) == ("error", "chief@y.example.jp")
 
 
 def test_a_bounce_settles_an_unknown_outcome(sent):
     type(sent).objects.update(state="unknown")
-    assert receive(report(), recipient=envelope_sender(sent.pk)).changed
+    assert receive(bounce(), recipient=envelope_sender(sent.pk)).changed
     sent.refresh_from_db()
     assert sent.state == "error"
 
 
 def test_a_bounce_before_the_answer_was_recorded_comes_again(sent):
     type(sent).objects.update(state="handing_over")
-    assert receive(report(), recipient=envelope_sender(sent.pk)).kind == "too_early"
+    assert receive(bounce(), recipient=envelope_sender(sent.pk)).kind == "too_early"
 
 
 @pytest.mark.parametrize(
     ("raw", "kind"),
     [
-        (report(action="delayed", status="4.4.1"), "delayed"),
-        (report(action="delivered", status="2.0.0"), "report"),
+        (bounce(action="delayed", status="4.4.1"), "delayed"),
+        (bounce(action="delivered", status="2.0.0"), "report"),
         (
             b"From: a@x.example.jp\r\nAuto-Submitted: auto-replied\r\nSubject: Out of office\r\n\r\n550 5.1.1",
             "auto_reply",
@@ -154,7 +123,7 @@ def test_unsigned_and_forged_addresses_change_nothing(sent):
         f"{local}@evil.example",
         "",
     ):
-        assert receive(report(), recipient=address).kind == "unsigned", address
+        assert receive(bounce(), recipient=address).kind == "unsigned", address
     sent.refresh_from_db()
     assert sent.state == "sent"
 
@@ -168,9 +137,7 @@ def test_deep_nesting_does_not_crash(sent):
 
 def test_a_status_that_stands_in_the_words_only(sent):
     """The enhanced status is taken from the server's words when the report has no field for it."""
-    assert receive(
-        report(diagnostic="smtp; 550-5.1.1 no", status=""), recipient=envelope_sender(sent.pk)
-    ).changed
+    assert receive(bounce(said="550-5.1.1 no", status=""), recipient=envelope_sender(sent.pk)).changed
     sent.refresh_from_db()
     assert sent.enhanced_status == "5.1.1"
 
@@ -185,13 +152,13 @@ def test_flag_1_three_bounces_switch_the_flag_off(db):
     ]
     for number, mail in enumerate(reversed(mails), 1):
         assert Lead.objects.get().email_valid
-        receive(report(), recipient=envelope_sender(mail.pk))
+        receive(bounce(), recipient=envelope_sender(mail.pk))
         assert Lead.objects.get().email_failures == number
     assert not Lead.objects.get().email_valid
 
 
 def test_receive_mail_command(sent, monkeypatch, capsys):
-    raw = report(to=f"<{envelope_sender(sent.pk)}>")
+    raw = bounce(to=f"<{envelope_sender(sent.pk)}>")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
     monkeypatch.delenv("RECIPIENT", raising=False)
     call_command("receive_mail", "--json")
@@ -214,8 +181,8 @@ def test_the_listener_answers_after_the_commit(lmtp):
     try:
         with (smtplib.LMTP if lmtp else smtplib.SMTP)("127.0.0.1", port) as client:
             with pytest.raises(smtplib.SMTPRecipientsRefused):
-                client.sendmail("", ["nobody@bounce.smp.example"], report())
-            client.sendmail("", [envelope_sender(mail.pk)], report())
+                client.sendmail("", ["nobody@bounce.smp.example"], bounce())
+            client.sendmail("", [envelope_sender(mail.pk)], bounce())
             mail.refresh_from_db()
             assert (mail.state, mail.code) == ("error", 90000)
     finally:
