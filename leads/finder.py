@@ -15,7 +15,7 @@ def register() -> None:
     register_aliases("compound_search", "詳細検索", "リード検索", "検索条件")
 
 
-def find_leads(user: object, text: str) -> list[Result]:
+def find_leads(user: object, text: str, campaign_id: int | None = None) -> list[Result]:
     """One query, the newest first: what 簡易検索 of the list finds."""
     return [
         Result(

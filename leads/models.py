@@ -73,6 +73,10 @@ class Lead(models.Model):
     created_at = models.DateTimeField(_("Registered at"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("Updated at"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # APP-5: the lead this one was merged into; such a lead counts as deleted (leads/merge.py).
+    merged_into = models.ForeignKey(
+        "self", null=True, on_delete=models.PROTECT, related_name="+", editable=False, db_index=False
+    )
     # Folded for 簡易検索 by a trigger (leads/search_text.py); only an import gives it on INSERT.
     search_text = models.TextField(db_collation="C", default="", db_default="", editable=False)
 
@@ -163,6 +167,8 @@ class ConsentRecord(models.Model):
         OPT_OUT_FORM = "opt_out_form", _("Opt-out page")
         ONE_CLICK = "one_click", _("One-click opt-out")
         COMPLAINT = "complaint", _("Complaint")
+        MY_PAGE = "my_page", _("My page")
+        MERGE = "merge", pgettext_lazy("evidence", "Merged leads")
 
     # No constraints and no further indexes in the database: leads and users are never really deleted, and checking each
     # row cost an import as much as writing the leads.
@@ -191,6 +197,9 @@ class SavedSearch(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="searches"
     )
+    # The campaign whose mode it was saved in, None = all campaigns. Usable in that mode only. An id and no foreign key:
+    # campaigns stand above leads.
+    campaign_id = models.BigIntegerField(null=True, db_index=True)
     shared = models.BooleanField(_("All users may use it"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -212,6 +221,7 @@ class LeadImport(models.Model):
     class Mode(models.TextChoices):
         ADD = "add", _("Add as new leads")
         UPDATE = "update", _("Overwrite existing leads")
+        APPLY = "apply", _("Apply for a campaign")  # CSV一括申込
 
     class Key(models.TextChoices):
         ID = "id", _("Lead ID")
@@ -233,6 +243,9 @@ class LeadImport(models.Model):
     evidence = models.CharField(
         max_length=12, choices=ConsentRecord.Evidence, default=ConsentRecord.Evidence.IMPORT
     )
+    campaign_id = models.BigIntegerField(
+        null=True
+    )  # the mode it was started in; of Mode.APPLY what is applied for
     file_name = models.CharField(max_length=255)
     file_size = models.PositiveBigIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State, default=State.UPLOADED)
@@ -302,3 +315,25 @@ class LeadImportRow(models.Model):
     problems = models.JSONField(null=True)  # found while reading: [[column or null, code, params], …]
     conflicts = models.JSONField(null=True)  # found by comparing with the leads of the moment, the same shape
     notes = models.JSONField(null=True)  # CHR-4: what was normalised or looks like a typo, the same shape
+
+
+class LeadMerge(models.Model):
+    """APP-5: one merge, with all that is needed to undo it for 30 days (leads/merge.py)."""
+
+    survivor = models.ForeignKey(Lead, on_delete=models.PROTECT, related_name="merges")
+    merged_ids = ArrayField(models.BigIntegerField())
+    automatic = models.BooleanField(default=False)
+    at = models.DateTimeField(default=timezone.now)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    # The survivor's values before and after: what was changed since is not undone. {"before": {…}, "after": {…}}
+    values = models.JSONField(default=dict)
+    # What each app moved, as its mover answered: {"mail.deliveries": …, "campaigns.applications": …}
+    moved = models.JSONField(default=dict)
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["survivor", "-id"], name="lead_merge_survivor")]

@@ -1,6 +1,6 @@
 """The lead page's panels. Each app registers its own in AppConfig.ready(), so that leads/ need not know mail/."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
 from leads.models import Lead
+from smp.lib.mode import BLUE, mode_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Panel:
     template: str
     context: Callable[[HttpRequest, Lead], dict[str, Any]]
     position: int = 50
+    modes: Collection[str] = BLUE  # smp.lib.mode: in a campaign a panel shows that campaign's part
 
 
 PANELS: dict[str, Panel] = {}
@@ -35,7 +37,8 @@ def panels_of(request: HttpRequest, lead: Lead) -> tuple[list[SafeString], list[
     """The cards above the basic data, and those after them, drawn."""
     above: list[SafeString] = []
     below: list[SafeString] = []
-    for panel in sorted(PANELS.values(), key=lambda panel: (panel.position, panel.key)):
+    shown = [panel for panel in PANELS.values() if mode_of(request) in panel.modes]
+    for panel in sorted(shown, key=lambda panel: (panel.position, panel.key)):
         values = {**panel.context(request, lead), "lead": lead, "panel": panel}
         (above if panel.position < 50 else below).append(render_to_string(panel.template, values, request))
     return above, below

@@ -37,7 +37,7 @@ def _number(text: str) -> int | None:
     return int(digits) if digits.isdecimal() and int(digits) <= MAX_ID else None
 
 
-def find_jobs(user: object, text: str) -> list[Result]:
+def find_jobs(user: object, text: str, campaign_id: int | None = None) -> list[Result]:
     condition = Q(template__name__icontains=text) | Q(search_name__icontains=text)
     if (number := _number(text)) is not None:
         condition |= Q(pk=number)
@@ -57,7 +57,7 @@ def find_jobs(user: object, text: str) -> list[Result]:
     ]
 
 
-def find_templates(user: object, text: str) -> list[Result]:
+def find_templates(user: object, text: str, campaign_id: int | None = None) -> list[Result]:
     condition = Q(name__icontains=text) | Q(subject__icontains=text)
     if (number := _number(text)) is not None:
         condition |= Q(pk=number)

@@ -20,7 +20,7 @@ from mail.links import opt_out_url
 from mail.merging import TemplateError, check_source, is_merge_name
 
 Text = str | Promise
-Values = Callable[[Sequence[Lead], datetime], Mapping[int, str]]
+Values = Callable[..., Mapping[int, str]]  # (leads, now) or, of_campaign, (leads, now, campaign_id)
 
 ADDRESS = "メールアドレス"
 OPT_OUT = "配信停止URL"
@@ -28,13 +28,18 @@ OPT_OUT = "配信停止URL"
 
 @dataclass(frozen=True)
 class MergeField:
-    """One merge field. `values(leads, now)` gives {lead id: text} for all of them at once: never a query per lead."""
+    """One merge field. `values(leads, now)` gives {lead id: text} for all of them at once: never a query per lead.
+
+    With `of_campaign` it is asked `values(leads, now, campaign_id)`: the campaign in whose mode the mail is sent, None for
+    all campaigns (then the lead's newest application is meant).
+    """
 
     name: str
     label: Text  # what it is, for the picker
     group: Text
     values: Values
     aliases: tuple[str, ...] = ()
+    of_campaign: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +64,11 @@ def merge_fields() -> list[MergeField]:
 
 
 def values_for(
-    leads: Iterable[Lead], *, now: datetime, names: Iterable[str] | None = None
+    leads: Iterable[Lead],
+    *,
+    now: datetime,
+    names: Iterable[str] | None = None,
+    campaign_id: int | None = None,
 ) -> dict[int, dict[str, str]]:
     """{lead id: {name: text}} for every lead and every name asked for, empty where the lead has no value.
 
@@ -78,7 +87,9 @@ def values_for(
     for name in wanted:
         field = by_name[name]
         if field.name not in columns:
-            columns[field.name] = field.values(leads, now)
+            columns[field.name] = (
+                field.values(leads, now, campaign_id) if field.of_campaign else field.values(leads, now)
+            )
         column = columns[field.name]
         for lead_id, of_lead in merged.items():
             of_lead[name] = column.get(lead_id, "")

@@ -10,10 +10,11 @@ class SettingsConfig(AppConfig):
         from settings import audit_labels, language  # noqa: F401  (language connects the login signal)
         from settings.system_settings import Setting, find_settings, register_setting
         from smp.lib.finder import Finder, find_pages, register_finder
+        from smp.lib.mode import BOTH
         from smp.lib.navigation import Page, Tab, register_page, register_tab
 
         audit_labels.register()
-        register_finder(Finder("pages", _("Screens"), find_pages, position=10))
+        register_finder(Finder("pages", _("Screens"), find_pages, position=10, modes=BOTH, everyone=True))
         register_finder(
             Finder("settings", _("System settings"), find_settings, position=15, level="may_administer")
         )

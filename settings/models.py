@@ -45,6 +45,10 @@ class User(AbstractUser):
     def may_administer(self) -> bool:
         return self.role == Role.PRIVILEGED
 
+    @property
+    def only_own_campaigns(self) -> bool:
+        return self.role == Role.CAMPAIGN
+
 
 class SystemSetting(models.Model):
     """One changed setting of 「システム設定一覧」; types, defaults and texts are in settings/system_settings.py."""
@@ -127,3 +131,34 @@ class SourceIp(models.Model):
 
     class Meta:
         ordering = ["pool", "address"]
+
+
+class ApiKey(models.Model):
+    """API-1: a key for programs. Only its hash is kept; `prefix` is its beginning, to tell keys apart."""
+
+    class Scope(models.TextChoices):
+        LEADS_READ = "leads:read", _("Read leads")
+        LEADS_WRITE = "leads:write", _("Write leads (visitor.put)")
+        APPLICATIONS_READ = "applications:read", _("Read applications")
+        APPLICATIONS_WRITE = "applications:write", _("Apply (application.post)")
+        MAIL_READ = "mail:read", _("Read jobs and mails")
+
+    name = models.CharField(_("Name"), max_length=100)
+    prefix = models.CharField(max_length=16, unique=True)
+    digest = models.CharField(
+        max_length=64
+    )  # SHA-256 hex of the whole key: it has 160 random bits of its own
+    scopes = ArrayField(models.CharField(max_length=30, choices=Scope), default=list)
+    expires_at = models.DateTimeField(_("Valid until"), null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True)  # to the minute
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name

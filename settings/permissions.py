@@ -4,6 +4,11 @@
 @needs_edit          特権管理者 and キャンペーン管理者: changes leads, templates, jobs
 @needs_administer    特権管理者: system settings, users, the audit log
 @public              no login (opt-out pages, login)
+@needs_login         everyone, and campaign administrators outside of their campaigns too (home, profile, campaign list)
+
+In which mode a view exists is said beside it (campaigns/mode.py): without a word in the all-campaign mode only;
+@both_modes for views that show a campaign's part when `smp.lib.mode.campaign_of(request)` names one; @campaign_mode for
+views that exist only inside a campaign. Campaign administrators open only views of their campaigns.
 """
 
 from collections.abc import Callable
@@ -14,6 +19,8 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+
+from smp.lib.mode import BOTH, ORANGE
 
 View = TypeVar("View", bound=Callable[..., HttpResponse])
 
@@ -32,6 +39,22 @@ def _needs(attribute: str | None) -> Callable[[View], View]:
         return guarded  # type: ignore[return-value]
 
     return decorate
+
+
+def needs_login(view: View) -> View:
+    guarded = _needs(None)(view)
+    guarded.everyone = True  # type: ignore[attr-defined]
+    return guarded
+
+
+def both_modes(view: View) -> View:
+    view.modes = BOTH  # type: ignore[attr-defined]
+    return view
+
+
+def campaign_mode(view: View) -> View:
+    view.modes = ORANGE  # type: ignore[attr-defined]
+    return view
 
 
 needs_view = _needs(None)

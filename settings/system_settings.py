@@ -169,7 +169,7 @@ def settings_by_section() -> list[tuple[str, list[Line]]]:
     return sorted(sections.items(), key=lambda section: section[0] == "")
 
 
-def find_settings(user: object, text: str) -> list[Result]:
+def find_settings(user: object, text: str, campaign_id: int | None = None) -> list[Result]:
     """NAV-3: settings by a part of their label."""
     wanted = normalise(text)
     return [

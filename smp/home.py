@@ -7,33 +7,37 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
-from settings.permissions import needs_view
+from settings.permissions import both_modes, needs_login
 from smp.lib.finder import LIMIT, clean_question, find
 from smp.lib.home import CARDS, cards_for, quick_actions_for
+from smp.lib.mode import campaign_of
 
 
-@needs_view
+@both_modes
+@needs_login
 def home(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     wide: list[dict[str, Any]] = []
     narrow: list[dict[str, Any]] = []
-    for card in cards_for(request.user):
+    for card in cards_for(request.user, campaign_of(request)):
         content = card.context(request, now)
         if content is not None:
             (wide if card.wide else narrow).append(
                 {"key": card.key, "template": card.template, "content": content}
             )
     actions = [
-        {"label": action.label, "url": reverse(action.url_name)} for action in quick_actions_for(request.user)
+        {"label": action.label, "url": reverse(action.url_name)}
+        for action in quick_actions_for(request.user, campaign_of(request))
     ]
     return render(request, "home.html", {"wide": wide, "cards": narrow, "actions": actions, "today": now})
 
 
-@needs_view
+@both_modes
+@needs_login
 def home_card(request: HttpRequest, key: str) -> HttpResponse:
     """One card anew, for those that move. 286 ends htmx's polling once there is nothing left to watch."""
     card = CARDS.get(key)
-    if card is None or card not in cards_for(request.user):
+    if card is None or card not in cards_for(request.user, campaign_of(request)):
         raise Http404
     content = card.context(request, timezone.now())
     if content is None:
@@ -41,13 +45,14 @@ def home_card(request: HttpRequest, key: str) -> HttpResponse:
     return render(request, card.template, {"content": content})
 
 
-@needs_view
+@both_modes
+@needs_login
 def search_everything(request: HttpRequest) -> HttpResponse:
     """NAV-3. With htmx only the results, as suggestions under the box."""
     question = clean_question(request.GET.get("q", ""))
     found = [
         {"label": finder.label, "results": results, "more": finder.more if len(results) == LIMIT else ""}
-        for finder, results in find(request.user, question)
+        for finder, results in find(request.user, question, campaign_of(request))
     ]
     template = "search_suggestions.html" if getattr(request, "htmx", False) else "search_everything.html"
     return render(request, template, {"question": question, "found": found})

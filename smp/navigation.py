@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from smp.lib.mode import campaign_of
 from smp.lib.navigation import NOTICES, TABS, Page, visible_pages
 
 
@@ -13,7 +14,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     match = request.resolver_match
     if user is None or not user.is_authenticated or match is None:
         return {"tabs": [], "menu": []}
-    pages = visible_pages(user)
+    pages = visible_pages(user, campaign_of(request))
     here = match.view_name
     current = next((page for page in pages if here == page.url_name or here in page.url_names), None)
     tabs = []

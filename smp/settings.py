@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "axes",
     "settings",
     "leads",
+    "campaigns",
     "mail",
     "smp",
 ]
@@ -65,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "settings.permissions.LoginRequiredMiddleware",
+    "campaigns.mode.CampaignMode",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

@@ -10,9 +10,11 @@ urlpatterns = [
     path("health/", health.health, name="health"),
     path("home/<slug:key>/", home.home_card, name="home_card"),
     path("search/", home.search_everything, name="search_everything"),
+    path("campaigns/", include("campaigns.urls")),
     path("leads/", include("leads.urls")),
     path("mail/", include("mail.urls")),
     path("settings/", include("settings.urls")),
+    path("", include("campaigns.public_urls")),
     path("", include("mail.public_urls")),
     path("", include("settings.account_urls")),
 ]

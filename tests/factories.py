@@ -1,9 +1,11 @@
 """Named people and things for tests: one call, sensible values, everything overridable."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
+from campaigns.models import Application, Campaign
 from leads.models import DmPermission, Lead
 from mail.message import take_snapshot
 from mail.models import Delivery, MailTemplate, SendJob
@@ -70,3 +72,29 @@ def make_delivery(lead: Lead | None, *, job: SendJob | None = None, **values: An
     if values["state"] in {"queued", "deferred"}:
         values.setdefault("next_at", timezone.now())
     return Delivery.objects.create(job=job, lead=lead, template=job.template if job else None, **values)
+
+
+def make_campaign(name: str = "製造業DXセミナー 2026", **values: Any) -> Campaign:
+    """An open campaign in a month's time, written straight to the table."""
+    start = timezone.now() + timedelta(days=30)
+    values.setdefault("slug", f"seminar-{Campaign.objects.count() + 1}")
+    values.setdefault("state", "open")
+    values.setdefault("starts_at", start)
+    values.setdefault("ends_at", start + timedelta(hours=2))
+    values.setdefault("venue_name", "東京国際フォーラム ホールB5")
+    members = values.pop("members", [])
+    campaign = Campaign.objects.create(name=name, **values)
+    campaign.members.set(members)
+    return campaign
+
+
+def make_application(
+    campaign: Campaign, lead: Lead | None = None, *, state: str = "applied", **values: Any
+) -> Application:
+    now = timezone.now()
+    lead = lead or make_lead(f"applicant{Lead.objects.count() + 1}@yamate.example.jp")
+    values.setdefault("way", "form")
+    moments = {"applied": "applied_at", "waiting": "waiting_since", "cancelled": "cancelled_at"}
+    if state in moments:
+        values.setdefault(moments[state], now)
+    return Application.objects.create(campaign=campaign, lead=lead, state=state, **values)

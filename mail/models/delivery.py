@@ -35,6 +35,7 @@ class DeliveryKind(models.TextChoices):
     TEST = "test", _("Test send")
     SINGLE = "single", _("Single mail")
     ALERT = "alert", _("Message to administrators")  # without a lead
+    AUTOMATIC = "automatic", _("Automatic mail")  # of a campaign or my page; to staff: without a lead
 
 
 class Cause(models.TextChoices):
@@ -75,6 +76,13 @@ class Delivery(models.Model):
         db_index=False,
     )
     kind = models.CharField(max_length=10, choices=DeliveryKind, default=DeliveryKind.WIZARD)
+    # The campaign in whose mode it was sent: its history shows it, its merge fields are meant. None = all campaigns.
+    campaign_id = models.BigIntegerField(null=True)
+    # Of automatic mails: which one (mail/mail_kinds.py) and the application it is about.
+    mail_kind = models.CharField(max_length=40, blank=True, default="", db_default="")
+    application_id = models.BigIntegerField(null=True)
+    # Merge values known only when it was decided (a login link, what was changed); they go before the lead's.
+    given_values = models.JSONField(null=True)
     template = models.ForeignKey(
         MailTemplate,
         null=True,
@@ -143,6 +151,17 @@ class Delivery(models.Model):
             models.Index(fields=["job", "state", "reason"], name="delivery_counts"),
             models.Index(fields=["lead", "-id"], name="delivery_lead"),
             models.Index(fields=["template", "lead"], name="delivery_template"),  # EXC-2: already sent
+            models.Index(
+                fields=["campaign_id", "-id"],
+                condition=Q(campaign_id__isnull=False),
+                name="delivery_campaign",
+            ),
+            models.Index(
+                fields=["application_id", "mail_kind"],
+                condition=Q(application_id__isnull=False),
+                name="delivery_application",
+            ),
+            models.Index(fields=["-id"], condition=Q(kind="automatic"), name="delivery_automatic"),
             # test mails, single mails and alerts are few beside the wizard's
             models.Index(
                 fields=["-id"], condition=Q(kind__in=["test", "single", "alert"]), name="delivery_other_kinds"

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.models import Campaign
 from leads.models import DmPermission, Lead, SavedSearch
 from mail.models.template import MailTemplate, Purpose, TemplateSnapshot
 
@@ -45,6 +46,10 @@ class SendJob(models.Model):
     """One run of the send wizard (or of `manage.py send`). Times are stored, counts come from the deliveries."""
 
     rule = models.CharField(max_length=10, choices=RecipientRule)
+    # The campaign in whose mode it was made: only its applicants are in scope. None = all campaigns.
+    campaign = models.ForeignKey(
+        Campaign, null=True, on_delete=models.PROTECT, related_name="jobs", editable=False
+    )
     state = models.CharField(max_length=10, choices=JobState, default=JobState.DRAFT)
     # RSV-5: one wizard run is one row, made once per token.
     token = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)

@@ -2,6 +2,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.models import Campaign
+
 
 class MailForm(models.TextChoices):
     TEXT = "text", _("Text")
@@ -25,6 +27,10 @@ class MailTemplate(models.Model):
     """メールテンプレート. Archived, never deleted: jobs and histories point to it."""
 
     name = models.CharField(_("Template name"), max_length=200)
+    # The campaign whose mode it belongs to; None = all campaigns.
+    campaign = models.ForeignKey(
+        Campaign, null=True, blank=True, on_delete=models.PROTECT, related_name="templates", editable=False
+    )
     subject = models.CharField(_("Subject"), max_length=300)
     form = models.CharField(_("Form"), max_length=10, choices=MailForm, default=MailForm.MULTIPART)
     purpose = models.CharField(_("Purpose"), max_length=12, choices=Purpose, default=Purpose.ADVERTISING)

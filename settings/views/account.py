@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from settings import audit
 from settings.forms.account import LoginForm, OwnPasswordForm, ProfileForm
 from settings.language import remember_language
-from settings.permissions import needs_view, public
+from settings.permissions import needs_login, public
 from smp.lib.client_ip import client_ip
 
 login = public(
@@ -51,7 +51,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@needs_view
+@needs_login
 def profile(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():
@@ -63,7 +63,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     return render(request, "settings/profile.html", {"form": form})
 
 
-@needs_view
+@needs_login
 @sensitive_post_parameters()
 def change_password(request: HttpRequest) -> HttpResponse:
     form = OwnPasswordForm(request.user, request.POST or None)

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.functional import Promise
 
-from smp.lib.navigation import TABS, Page, visible_pages
+from smp.lib.mode import BLUE
+from smp.lib.navigation import TABS, Page, visible, visible_pages
 
 Text = str | Promise
 
@@ -27,14 +28,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Finder:
-    """`search(user, text)` answers with at most LIMIT results, best first; `text` is trimmed, never empty."""
+    """`search(user, text, campaign_id)` answers with at most LIMIT results, best first; `text` is trimmed, never empty;
+    `campaign_id` is that of the mode, None for all campaigns."""
 
     key: str
     label: Text
-    search: Callable[[object, str], Iterable[Result]]
+    search: Callable[[object, str, int | None], Iterable[Result]]
     position: int = 50
     level: str = "may_view"
     more: str = ""  # URL name of a list that shows all of them for ?q=
+    modes: Collection[str] = BLUE
+    everyone: bool = False
 
 
 FINDERS: dict[str, Finder] = {}
@@ -70,30 +74,26 @@ def clean_question(text: str) -> str:
     return text.replace("\0", "").strip()[:LONGEST].strip()
 
 
-def find(user: object, text: str) -> list[tuple[Finder, list[Result]]]:
+def find(user: object, text: str, campaign_id: int | None = None) -> list[tuple[Finder, list[Result]]]:
     """What each finder knows, in the order of their positions; kinds with no result are left out."""
     text = clean_question(text)
     if not text:
         return []
-    finders = [
-        finder
-        for finder in FINDERS.values()
-        if finder.level == "may_view" or getattr(user, finder.level, False)
-    ]
+    finders = [finder for finder in FINDERS.values() if visible(user, finder, campaign_id)]
     found = []
     for finder in sorted(finders, key=lambda finder: finder.position):
-        if results := list(finder.search(user, text))[:LIMIT]:
+        if results := list(finder.search(user, text, campaign_id))[:LIMIT]:
             found.append((finder, results))
     return found
 
 
-def find_pages(user: object, text: str) -> list[Result]:
+def find_pages(user: object, text: str, campaign_id: int | None = None) -> list[Result]:
     """Pages of the menus by label (in every language) and alias: equal first, then beginning, then containing."""
     wanted = _spellings(normalise(text))
     if not any(wanted):
         return []
     ranked = []
-    for page in visible_pages(user):
+    for page in visible_pages(user, campaign_id):
         names = [normalise(name) for name in _names(page)]
         rank = min((_rank(name, question) for name in names for question in wanted if question), default=3)
         if rank < 3:

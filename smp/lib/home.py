@@ -1,12 +1,15 @@
 """The cards and quick actions of the home page. Apps register theirs in AppConfig.ready(); none knows the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils.functional import Promise
+
+from smp.lib.mode import BLUE
+from smp.lib.navigation import visible
 
 Text = str | Promise
 
@@ -24,6 +27,8 @@ class Card:
     position: int = 50
     wide: bool = False
     level: str = "may_view"
+    modes: Collection[str] = BLUE
+    everyone: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class QuickAction:
     url_name: str
     position: int = 50
     level: str = "may_edit"
+    modes: Collection[str] = BLUE
+    everyone: bool = False
 
 
 CARDS: dict[str, Card] = {}
@@ -46,17 +53,11 @@ def register_quick_action(action: QuickAction) -> None:
     QUICK_ACTIONS[action.url_name] = action
 
 
-def cards_for(user: object) -> list[Card]:
-    allowed = [
-        card for card in CARDS.values() if card.level == "may_view" or getattr(user, card.level, False)
-    ]
+def cards_for(user: object, campaign_id: int | None = None) -> list[Card]:
+    allowed = [card for card in CARDS.values() if visible(user, card, campaign_id)]
     return sorted(allowed, key=lambda card: card.position)
 
 
-def quick_actions_for(user: object) -> list[QuickAction]:
-    allowed = [
-        action
-        for action in QUICK_ACTIONS.values()
-        if action.level == "may_view" or getattr(user, action.level, False)
-    ]
+def quick_actions_for(user: object, campaign_id: int | None = None) -> list[QuickAction]:
+    allowed = [action for action in QUICK_ACTIONS.values() if visible(user, action, campaign_id)]
     return sorted(allowed, key=lambda action: action.position)

@@ -1,9 +1,12 @@
 """Tabs, side menus and the pages the search box knows (NAV-1, NAV-3). Apps register theirs in AppConfig.ready()."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.utils.functional import Promise
+
+from smp.lib.mode import ALL, BLUE, CAMPAIGN
 
 Text = str | Promise
 
@@ -20,6 +23,8 @@ class Page:
     aliases: tuple[str, ...] = field(default=())  # other names people search for (システム一覧 …)
     url_names: tuple[str, ...] = field(default=())  # further views that belong to this entry
     position: int = 50  # within its group; pages of several apps may share one
+    modes: Collection[str] = BLUE  # smp.lib.mode: where the page exists
+    everyone: bool = False  # campaign administrators see it outside of their campaigns too
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,16 @@ def register_notice(tab: str, notice: Callable[[], Text | None]) -> None:
         notices.append(notice)
 
 
-def visible_pages(user: object) -> list[Page]:
-    """The pages this user's role may open, in the order of the menu."""
-    pages = [page for page in PAGES if page.level == "may_view" or getattr(user, page.level, False)]
+def visible(user: object, thing: Any, campaign_id: int | None) -> bool:
+    """Whether a page, card, finder … with `level`, `modes` and `everyone` is for this user in this mode (None: blue)."""
+    if (ALL if campaign_id is None else CAMPAIGN) not in thing.modes:
+        return False
+    if campaign_id is None and not thing.everyone and getattr(user, "only_own_campaigns", False):
+        return False
+    return thing.level == "may_view" or bool(getattr(user, thing.level, False))
+
+
+def visible_pages(user: object, campaign_id: int | None = None) -> list[Page]:
+    """The pages this user's role may open in this mode, in the order of the menu."""
+    pages = [page for page in PAGES if visible(user, page, campaign_id)]
     return sorted(pages, key=lambda page: page.position)

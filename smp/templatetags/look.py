@@ -13,9 +13,24 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from smp.lib.mode import url_in
+
 register = template.Library()
 
 WEEKDAYS = "月火水木金土日"
+
+
+# ---- addresses in another mode (smp.lib.mode); {% url %} stays in the present one
+@register.simple_tag
+def blue_url(name: str, *args: Any, **kwargs: Any) -> str:
+    """A page of the all-campaign mode, or a public one."""
+    return url_in(None, name, *args, **kwargs)
+
+
+@register.simple_tag
+def campaign_url(campaign_id: int, name: str, *args: Any, **kwargs: Any) -> str:
+    """A page inside one campaign."""
+    return url_in(campaign_id, name, *args, **kwargs)
 
 
 # ---- addresses of the same page

@@ -1,0 +1,52 @@
+"""What happens to applications and my pages that people are told about. mail/automatic.py listens and writes the mails
+in the same transaction: rolled back, nobody is told; committed, the mail is a row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import models
+from django.dispatch import Signal
+from django.utils.translation import gettext_lazy as _
+
+from campaigns.models import Application, Campaign
+from leads.models import Lead
+
+
+class Event(models.TextChoices):
+    """Each is also the key of a mail kind (mail/mail_kinds.py)."""
+
+    RECEIVED = "received", _("Application received")
+    CONFIRM = "confirm", _("Confirmation of the address")  # provisional: the link to confirm
+    WAITING = "waiting", _("Put on the waiting list")
+    MOVED_UP = "moved_up", _("Moved up from the waiting list")
+    CHANGED = "changed", _("Application changed")
+    CANCELLED = "cancelled", _("Application cancelled")
+    REMINDER = "reminder", _("Reminder")
+    TICKET_REISSUED = "ticket_reissued", _("Notice of the reissued ticket URL")
+    MY_PAGE_LOGIN = "my_page_login", _("My page: login link")
+    MY_PAGE_PASSWORD = "my_page_password", _("My page: new password")
+    MY_PAGE_CHANGED = "my_page_changed", _("My page: data changed")
+    ADDRESS_CONFIRM = "address_confirm", _("My page: confirm the new address")
+    ADDRESS_CHANGED = "address_changed", _("My page: notice to the old address")
+
+
+@dataclass(frozen=True)
+class Happening:
+    event: Event
+    lead: Lead
+    now: datetime
+    campaign: Campaign | None = None
+    application: Application | None = None
+    # Merge values that only this moment knows, by merge field name: {"確認URL": …, "変更内容": …}
+    values: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""  # where the mail goes, if not to the lead's address (a new address to be confirmed)
+
+
+happened = Signal()  # happenings: list[Happening]
+
+
+def announce(*happenings: Happening) -> None:
+    """Call it inside the transaction that makes it true."""
+    if happenings:
+        happened.send(sender=None, happenings=list(happenings))
