@@ -75,7 +75,13 @@ class Lead(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     # APP-5: the lead this one was merged into; such a lead counts as deleted (leads/merge.py).
     merged_into = models.ForeignKey(
-        "self", null=True, on_delete=models.PROTECT, related_name="+", editable=False, db_index=False
+        "self",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        editable=False,
+        db_index=False,
+        db_constraint=False,
     )
     # Folded for 簡易検索 by a trigger (leads/search_text.py); only an import gives it on INSERT.
     search_text = models.TextField(db_collation="C", default="", db_default="", editable=False)

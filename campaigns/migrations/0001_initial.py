@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('leads', '0003_lead_merged_into_leadimport_campaign_id_and_more'),
+        ('leads', '0003_campaigns_and_merge'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

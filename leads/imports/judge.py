@@ -100,7 +100,7 @@ def insert_sql(columns: Sequence[Column]) -> dict[str, str]:
     }
     for field in Lead._meta.concrete_fields:
         name = str(field.column)
-        if name in values or name in {"id", "unsubscribed_at", "deleted_at"}:
+        if name in values or name in {"id", "unsubscribed_at", "deleted_at", "merged_into_id"}:
             continue
         if name in CHOICE_DEFAULTS:
             default = str(CHOICE_DEFAULTS[name])

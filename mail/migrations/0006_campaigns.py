@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('campaigns', '0001_initial'),
-        ('leads', '0003_lead_merged_into_leadimport_campaign_id_and_more'),
+        ('leads', '0003_campaigns_and_merge'),
         ('mail', '0005_brake'),
     ]
 

@@ -5,8 +5,10 @@ import re
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from campaigns.models import Campaign
 from settings.models import Role
-from tests.factories import make_user
+from smp.lib.mode import BLUE, ORANGE
+from tests.factories import make_campaign, make_user
 
 PUBLIC = {"login", "logout", "set_language", "health", "opt_out", "one_click"}
 PUBLIC_DEMO = {"inbox", "inbox_mail", "inbox_mail_html", "inbox_mail_source", "inbox_one_click"}
@@ -26,6 +28,16 @@ def example(route: str) -> str:
     route = re.sub(r"<uuid:\w+>", "00000000-0000-0000-0000-000000000000", route)
     route = re.sub(r"<int:\w+>", "999999999", route)
     return "/" + re.sub(r"<(?:\w+:)?\w+>", "nothing", route)
+
+
+def in_its_mode(route: str, pattern: URLPattern, campaign: Campaign | None = None) -> str:
+    """Views that exist only inside a campaign are asked there."""
+    prefix = f"/c/{campaign.pk if campaign else 999999999}" if modes_of(pattern) == ORANGE else ""
+    return prefix + example(route)
+
+
+def modes_of(pattern: URLPattern):
+    return getattr(pattern.callback, "modes", BLUE)
 
 
 @pytest.fixture
@@ -63,18 +75,19 @@ def test_without_a_login_every_page_leads_to_the_login(client, db):
         if pattern.callback.needs_level == "public":
             continue
         for call in (client.get, client.post):
-            response = call(example(route))
+            response = call(in_its_mode(route, pattern))
             assert response.status_code == 302, route
             assert response["Location"].startswith("/login/?next="), route
 
 
 def test_yui_the_viewer_is_refused_every_edit_page(client, people):
     """SYS-1: 閲覧者"""
+    campaign = make_campaign()
     client.force_login(people["yui"])
     for route, pattern in all_patterns():
         if pattern.callback.needs_level in {"may_edit", "may_administer"}:
             for call in (client.get, client.post):
-                response = call(example(route))
+                response = call(in_its_mode(route, pattern, campaign))
                 assert response.status_code == 403, route
                 assert "特権管理者に依頼してください" in response.content.decode(), route
 
@@ -100,10 +113,41 @@ def test_kenta_the_campaign_administrator_is_refused_what_holds_for_everybody(cl
 
 def test_misaki_the_privileged_administrator_is_refused_nothing(client, people):
     """SYS-1: 特権管理者"""
+    campaign = make_campaign()
     client.force_login(people["misaki"])
     for route, pattern in all_patterns():
         if pattern.callback.needs_level in {"may_view", "may_edit", "may_administer"} and "<" not in route:
-            assert client.get(example(route)).status_code != 403, route
+            assert client.get(in_its_mode(route, pattern, campaign)).status_code != 403, route
+
+
+def test_kenta_opens_nothing_of_all_campaigns_but_what_is_for_everybody(client, people):
+    """SYS-1, APP-1: the pages of the all-campaign mode show other people's campaigns"""
+    client.force_login(people["kenta"])
+    for route, pattern in all_patterns():
+        if pattern.callback.needs_level == "public" or modes_of(pattern) == ORANGE:
+            continue
+        if not getattr(pattern.callback, "everyone", False):
+            assert client.get(example(route)).status_code == 403, route
+
+
+def test_a_campaign_is_opened_by_its_own_administrators_only(client, people):
+    """SYS-1, APP-1"""
+    mine, other = make_campaign("担当", members=[people["kenta"]]), make_campaign("担当外")
+    client.force_login(people["kenta"])
+    assert client.get(f"/c/{mine.pk}/campaigns/overview/").status_code == 200
+    assert client.get(f"/c/{other.pk}/campaigns/overview/").status_code == 403
+    assert client.get("/c/999999999/campaigns/overview/").status_code == 403
+    client.force_login(people["yui"])
+    assert client.get(f"/c/{other.pk}/campaigns/overview/").status_code == 200
+
+
+def test_a_view_that_does_not_know_campaigns_does_not_exist_inside_one(client, people):
+    """APP-1: safe by default"""
+    campaign = make_campaign()
+    client.force_login(people["misaki"])
+    for route, pattern in all_patterns():
+        if modes_of(pattern) == BLUE:
+            assert client.get(f"/c/{campaign.pk}{example(route)}").status_code == 404, route
 
 
 def test_pages_of_a_deactivated_user_end_at_once(client, people):
