@@ -48,7 +48,7 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "public/test_link.html")
     form = OptOutForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and too_many(
-        f"opt-out:{lead_id}:{client_ip(request)}", limit=20, seconds=600
+        "opt-out", f"{lead_id} {client_ip(request)}", limit=20, seconds=600
     ):
         form.add_error(None, _("Too many attempts. Wait ten minutes, then try again."))
         return render(request, "public/opt_out.html", {"form": form}, status=429)
