@@ -3,7 +3,7 @@
 from leads.search.condition import EVERYONE, validate_condition
 from leads.search.describe import describe_condition, describe_conditions
 from leads.search.matching import leads_matching
-from leads.search.registry import Item, ItemType, Part, register_item, register_provider
+from leads.search.registry import Item, ItemType, Part, register_item, register_lookup, register_provider
 
 __all__ = [
     "EVERYONE",
@@ -14,6 +14,7 @@ __all__ = [
     "describe_conditions",
     "leads_matching",
     "register_item",
+    "register_lookup",
     "register_provider",
     "validate_condition",
 ]

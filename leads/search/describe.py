@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from leads.search.expression import And, Block, Node, Not, parse_expression
-from leads.search.registry import Item, ItemType, Part, items_for
+from leads.search.registry import Item, ItemType, Part, askable, items_anywhere
 
 # What a screen offers; the item stands before it.
 OPERATOR_LABELS: dict[str, Promise] = {
@@ -76,7 +76,7 @@ def describe_conditions(conditions: Iterable[Any]) -> list[str]:
     condition as for a page of them."""
     wanted = list(conditions)
     blocks = [block for condition in wanted for block in _blocks(condition)]
-    items = items_for({block["item"] for block in blocks})
+    items = items_anywhere({block["item"] for block in blocks})
     names = _names(blocks, items)
     return [_sentence(condition, items, names) for condition in wanted]
 
@@ -127,9 +127,7 @@ def _names(blocks: list[dict[str, Any]], items: dict[str, Item]) -> Names:
         if not values:
             names[key, part_key] = {}
         elif source.labels is not None:
-            names[key, part_key] = dict(
-                source.labels([value for value in values if value.isdecimal() and len(value) < 19])
-            )
+            names[key, part_key] = dict(source.labels(askable(source, values)))
         elif not source.reference:
             names[key, part_key] = dict(source.choices())
         else:

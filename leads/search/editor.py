@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from leads.search.condition import EVERYONE, MATCHES, MAX_BLOCKS
 from leads.search.describe import operator_label
-from leads.search.registry import ARITY, IN_DAYS, Choices, Item, ItemType, Part, Text, all_items
+from leads.search.registry import ARITY, IN_DAYS, Choices, Item, ItemType, Part, Text, all_items, askable
 
 EMPTY_BLOCK: dict[str, Any] = {"item": "", "operator": "", "values": []}
 SELECT_FROM = 12  # more choices than this are drawn in a box that scrolls
@@ -213,13 +213,13 @@ def _kind(item: Item, operator: str) -> str:
 
 
 def _input(name: str, source: Item | Part, values: list[str], label: Text, kind: str = "") -> Input:
-    if source.type == ItemType.NUMBER:
+    if source.type in {ItemType.NUMBER, ItemType.TEXT}:
         return Input(name, "lines", label, values)
     choices: Choices = source.choices()
     known = {key for key, _label in choices}
     missing = [value for value in values if value not in known]
     labels: Callable[..., dict[str, Text]] = source.labels or (lambda _values: {})
-    named = labels([value for value in missing if value.isdecimal() and len(value) < 19]) if missing else {}
+    named = labels(askable(source, missing)) if missing else {}
     drawn = [(key, text, key in values) for key, text in choices]
     # Older than the newest ones offered, or deleted since: still shown, still ticked.
     drawn += [

@@ -1,6 +1,11 @@
-"""What can be searched: every app registers its items in AppConfig.ready(); providers bring those that come and go."""
+"""What can be searched: every app registers its items in AppConfig.ready(); providers bring those that come and go, and
+lookups those that exist in one campaign only.
 
-from collections.abc import Callable, Iterable, Sequence
+A search belongs to a mode (APP-1), and so do the items it may use: `all_items` and `items_for` answer for one mode, and
+an item of another mode, or of another campaign, is unknown there. Only descriptions know every mode: `items_anywhere`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +13,8 @@ from typing import Any
 
 from django.db.models import Q
 from django.utils.functional import Promise
+
+from smp.lib.mode import ALL, BOTH, CAMPAIGN
 
 Text = str | Promise
 Choices = list[tuple[str, Text]]
@@ -64,8 +71,14 @@ class Part:
     label: Text
     type: ItemType  # TEXT, CHOICE or NUMBER
     choices: Callable[[], Choices] = no_choices
+    closed: bool = True  # CHOICE: only the values of `choices` are possible
     reference: bool = False  # its values are ids of rows that may be gone since
     labels: Callable[[Sequence[str]], dict[str, Text]] | None = None
+
+
+def askable(source: "Item | Part", values: Sequence[str]) -> list[str]:
+    """The values that `source.labels` may be asked about: of references only what can be an id."""
+    return [value for value in values if not source.reference or (value.isdecimal() and len(value) < 19)]
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,7 @@ class Item:
     parts: tuple[Part, ...] = field(default=())
     help: Text = ""
     many: bool = False  # a lead may have several; the screens explain is_not and NOT
+    modes: Collection[str] = BOTH  # smp.lib.mode: where it is offered and understood
 
     def allowed(self) -> tuple[str, ...]:
         return self.operators or OPERATORS[self.type]
@@ -113,14 +127,68 @@ def register_provider(provider: Callable[[], Iterable[Item]]) -> None:
         _PROVIDERS.append(provider)
 
 
-def all_items() -> dict[str, Item]:
-    """Every item of this moment by key: the registered ones, then the providers' (one query each)."""
-    items = dict(_ITEMS)
-    for provider in _PROVIDERS:
-        items.update((item.key, item) for item in provider())
+@dataclass(frozen=True)
+class Lookup:
+    """Items that stand in the database with the campaign they belong to; each function asks one query.
+
+    `for_keys(keys)`: the items of these keys (all begin with `prefix`), of whatever campaign; unknown keys left out.
+    `of_campaign(id)`: every item that is offered and understood inside this campaign. An item with the key of a
+    registered one takes its place there.
+    """
+
+    prefix: str
+    for_keys: Callable[[Collection[str]], Iterable[Item]]
+    of_campaign: Callable[[int], Iterable[Item]]
+
+
+_LOOKUPS: dict[str, Lookup] = {}
+
+
+def register_lookup(
+    prefix: str,
+    for_keys: Callable[[Collection[str]], Iterable[Item]],
+    of_campaign: Callable[[int], Iterable[Item]],
+) -> None:
+    _LOOKUPS[prefix] = Lookup(prefix, for_keys, of_campaign)
+
+
+def _registered(mode: str) -> dict[str, Item]:
+    return {key: item for key, item in _ITEMS.items() if mode in item.modes}
+
+
+def _provided() -> Iterable[Item]:
+    return (item for provider in _PROVIDERS for item in provider())
+
+
+def all_items(campaign_id: int | None = None) -> dict[str, Item]:
+    """Every item of a mode by key, of this moment: the registered ones, then the providers', then the campaign's (one
+    query each). None: the all-campaign mode."""
+    items = _registered(ALL if campaign_id is None else CAMPAIGN)
+    items.update((item.key, item) for item in _provided())
+    if campaign_id is not None:
+        for lookup in _LOOKUPS.values():
+            items.update((item.key, item) for item in lookup.of_campaign(campaign_id))
     return items
 
 
-def items_for(keys: Iterable[str]) -> dict[str, Item]:
-    """Like all_items, but asks the providers only when one of the keys is not a registered one."""
-    return dict(_ITEMS) if all(key in _ITEMS for key in keys) else all_items()
+def items_for(keys: Iterable[str], campaign_id: int | None = None) -> dict[str, Item]:
+    """Like all_items, but in the all-campaign mode the database is asked only when one of the keys is not a registered
+    one. A key that is missing in the answer is unknown in this mode."""
+    if campaign_id is None:
+        items = _registered(ALL)
+        if all(key in items for key in keys):
+            return items
+    return all_items(campaign_id)
+
+
+def items_anywhere(keys: Collection[str]) -> dict[str, Item]:
+    """What the keys mean in whatever mode, to describe conditions: histories name those of several campaigns. As many
+    queries for one key as for many."""
+    items = dict(_ITEMS)
+    missing = [key for key in keys if key not in items]
+    for lookup in _LOOKUPS.values():
+        if wanted := [key for key in missing if key.startswith(lookup.prefix)]:
+            items.update((item.key, item) for item in lookup.for_keys(wanted))
+    if any(not key.startswith(tuple(_LOOKUPS)) for key in missing):
+        items.update((item.key, item) for item in _provided())
+    return items
