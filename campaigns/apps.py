@@ -7,11 +7,13 @@ class CampaignsConfig(AppConfig):
 
     def ready(self) -> None:
         from campaigns.applicants import only_applicants
+        from campaigns.tickets import register_ticket_settings
         from leads.scope import register_campaign_leads
         from smp.lib.mode import ORANGE
         from smp.lib.navigation import Page, Tab, register_page, register_tab
 
         register_campaign_leads(only_applicants)
+        register_ticket_settings()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))

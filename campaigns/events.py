@@ -41,6 +41,7 @@ class Happening:
     # Merge values that only this moment knows, by merge field name: {"確認URL": …, "変更内容": …}
     values: Mapping[str, str] = field(default_factory=dict)
     address: str = ""  # where the mail goes, if not to the lead's address (a new address to be confirmed)
+    asked: bool = False  # a person asked for just this mail (TKT-3): it goes out even where its kind is OFF
 
 
 happened = Signal()  # happenings: list[Happening]
