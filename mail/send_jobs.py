@@ -485,7 +485,7 @@ def _keep_merge_values(job: SendJob, snapshot: TemplateSnapshot, *, now: datetim
     """TGT-2: a by-user job says what was true at its start, however long it waits, pauses or retries (500 rows at most)."""
     waiting = list(job.deliveries.filter(state=DeliveryState.QUEUED).select_related("lead"))
     leads = [delivery.lead for delivery in waiting if delivery.lead]
-    values = values_for(leads, now=now, names=Skeleton(snapshot.content).names)
+    values = values_for(leads, now=now, names=Skeleton(snapshot.content).names, campaign_id=job.campaign_id)
     for delivery in waiting:
         delivery.merge_values = values[delivery.lead_id or 0]
     Delivery.objects.bulk_update(waiting, ["merge_values"])

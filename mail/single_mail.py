@@ -92,7 +92,9 @@ def original_mail(original: Delivery, *, now: datetime) -> SentMail:
         skeleton = Skeleton(snapshot.content)
         values = original.merge_values
         if values is None:
-            values = values_for([lead], now=now, names=skeleton.names)[lead.pk]
+            values = values_for([lead], now=now, names=skeleton.names, campaign_id=original.campaign_id)[
+                lead.pk
+            ] | (original.given_values or {})
         mail = skeleton.build(
             values,
             delivery_id=original.pk,
@@ -240,6 +242,7 @@ def send_draft(draft: Draft, *, user: User | None, now: datetime, ip: str | None
             raise DraftRefused([("", refusal)])
         delivery = Delivery.objects.create(
             kind=DeliveryKind.SINGLE,
+            campaign_id=original.campaign_id,
             lead=lead,
             template=original.template,
             state=DeliveryState.QUEUED,

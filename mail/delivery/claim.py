@@ -45,7 +45,9 @@ class Claimed(NamedTuple):
     kind: str
     purpose: str  # of the job, "" without one
     snapshot_id: int | None  # the job's; a mail without a job has its own
+    campaign_id: int | None  # whose applications the merge fields mean; None = all campaigns
     merge_values: str | None  # JSON, for rows that bring theirs
+    given_values: str | None  # JSON: values of this one mail, they go before the lead's
     address: str
     accepted: list[str]  # envelope addresses that are settled: they took the mail, or refused it for good
     failed_address: str  # the first of those that refused (ADDR-4), with its code and words
@@ -74,7 +76,7 @@ UPDATE mail_delivery d
   FROM due LEFT JOIN mail_sendjob j ON j.id = due.job_id
  WHERE d.id = due.id AND (due.job_id IS NULL OR j.state = 'sending')
 RETURNING d.id, d.token, d.job_id, d.lead_id, d.kind, COALESCE(j.purpose, ''), COALESCE(j.snapshot_id, d.snapshot_id),
-          d.merge_values::text, d.address, d.accepted, d.failed_address, d.code, d.enhanced_status, d.reply, d.sent_at,
+          d.campaign_id, d.merge_values::text, d.given_values::text, d.address, d.accepted, d.failed_address, d.code, d.enhanced_status, d.reply, d.sent_at,
           (extract(epoch FROM statement_timestamp() - d.first_attempt_at) / 60)::float8
 """
 

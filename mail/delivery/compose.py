@@ -88,36 +88,47 @@ class Composer:
 
 def _values(rows: Sequence[Claimed], skeleton: Skeleton, now: datetime) -> dict[int, dict[str, str]]:
     """{delivery id: merge values}, without those that could not be read. Test mails, by-user jobs (TGT-2) and
-    whatever was handed over once before bring theirs; all others are the lead's now. A batch that fails is tried one
-    by one, so that one odd lead costs one mail."""
+    whatever was handed over once before bring theirs; all others are the lead's now, in the mail's campaign, with the
+    given values of the mail itself over them."""
     values: dict[int, dict[str, str]] = {}
-    wanted: dict[int, list[int]] = {}  # by lead: mails without a job may be several to one
+    wanted: dict[int | None, list[Claimed]] = {}  # by campaign: the batch of a job has one
     for row in rows:
         if row.merge_values is not None:
             values[row.pk] = json.loads(row.merge_values)
         elif row.lead_id is None:
-            values[row.pk] = {}
+            values[row.pk] = _given(row)
         else:
-            wanted.setdefault(row.lead_id, []).append(row.pk)
-    if not wanted:
-        return values
-    leads = list(Lead.objects.filter(pk__in=list(wanted)))
+            wanted.setdefault(row.campaign_id, []).append(row)
+    for campaign_id, some in wanted.items():
+        found = _lead_values({row.lead_id for row in some if row.lead_id}, campaign_id, skeleton, now)
+        for row in some:  # mails without a job may be several to one lead
+            if (of_lead := found.get(row.lead_id or 0)) is not None:
+                values[row.pk] = of_lead | _given(row) if row.given_values else of_lead
+    return values
+
+
+def _given(row: Claimed) -> dict[str, str]:
+    return dict(json.loads(row.given_values)) if row.given_values else {}
+
+
+def _lead_values(
+    lead_ids: set[int], campaign_id: int | None, skeleton: Skeleton, now: datetime
+) -> dict[int, dict[str, str]]:
+    """A batch that fails is tried one by one, so that one odd lead costs one mail."""
+    leads = list(Lead.objects.filter(pk__in=lead_ids))
     try:
-        found = values_for(leads, now=now, names=skeleton.names)
+        return values_for(leads, now=now, names=skeleton.names, campaign_id=campaign_id)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
         logger.exception("merge values of a batch of %s leads failed, trying one by one", len(leads))
-        found = {}
-        for lead in leads:
-            try:
-                found |= values_for([lead], now=now, names=skeleton.names)
-            except Exception:
-                logger.exception("merge values of lead %s failed", lead.pk)
-    for lead_id, of_lead in found.items():
-        for pk in wanted[lead_id]:
-            values[pk] = of_lead
-    return values
+    found: dict[int, dict[str, str]] = {}
+    for lead in leads:
+        try:
+            found |= values_for([lead], now=now, names=skeleton.names, campaign_id=campaign_id)
+        except Exception:
+            logger.exception("merge values of lead %s failed", lead.pk)
+    return found
 
 
 def _make_one(

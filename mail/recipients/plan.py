@@ -16,6 +16,7 @@ class Plan:
     rule: str
     template_id: int | None
     purpose: str
+    campaign_id: int | None = None  # only its applicants are in scope; None = all campaigns
     condition: dict[str, Any] | None = None  # by search
     lead_ids: tuple[int, ...] = ()  # by user: the ticked leads
     dm_permissions: tuple[str, ...] = (DmPermission.WANTED.value,)
@@ -30,6 +31,7 @@ def plan_of(job: SendJob) -> Plan:
         rule=job.rule,
         template_id=job.template_id,
         purpose=job.template.purpose if job.template else job.purpose,
+        campaign_id=job.campaign_id,
         condition=None if by_user else job.condition,
         lead_ids=tuple(job.ticked.order_by("lead_id").values_list("lead_id", flat=True)) if by_user else (),
         dm_permissions=tuple(job.dm_permissions),

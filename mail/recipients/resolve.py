@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from leads.models import Lead
+from leads.scope import narrow_to
 from leads.search import leads_matching
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import RecipientRule, SendJob
@@ -44,13 +45,14 @@ class Counts:
 
 
 def candidates(plan: Plan, *, now: datetime) -> QuerySet[Lead, Any]:
-    """Everyone in scope. By user the ticked leads, deleted ones too (they get their own reason, TGT-2)."""
+    """Everyone in scope. By user the ticked leads, deleted ones too (they get their own reason, TGT-2). Inside a
+    campaign its applicants only."""
     if plan.rule == RecipientRule.BY_USER:
-        leads: QuerySet[Lead] = Lead.objects.filter(id__in=plan.lead_ids)
+        leads: QuerySet[Lead] = narrow_to(Lead.objects.filter(id__in=plan.lead_ids), plan.campaign_id)
     else:
         if plan.condition is None:
             raise ValueError("a by-search plan needs a condition")
-        leads = leads_matching(plan.condition, now=now)
+        leads = narrow_to(leads_matching(plan.condition, now=now), plan.campaign_id)
     return leads.order_by().values_list(*COLUMNS)
 
 
@@ -91,19 +93,20 @@ def resolve(job: SendJob, plan: Plan, *, now: datetime, state: str = DeliverySta
     a person would get the template twice (EXC-2).
     """
     ending = """
-INSERT INTO mail_delivery (job_id, lead_id, kind, template_id, state, reason, decided_at, address, dm_permission,
+INSERT INTO mail_delivery (job_id, lead_id, kind, campaign_id, template_id, state, reason, decided_at, address, dm_permission,
     email_valid, registration, unsubscribed_at, related_id, next_at, attempts, subject, enhanced_status, reply,
     remote_host, failed_address)
-SELECT %(job)s, lead_id, 'wizard', %(template)s, CASE reason WHEN '' THEN %(state)s ELSE 'excluded' END, reason, %(now)s,
+SELECT %(job)s, lead_id, 'wizard', %(campaign)s::bigint, %(template)s, CASE reason WHEN '' THEN %(state)s ELSE 'excluded' END, reason, %(now)s,
     address, dm_permission, email_valid, registration, unsubscribed_at, related_id,
     CASE WHEN reason = '' THEN %(next_at)s::timestamptz END, 0, '', '', '', '', ''
 FROM decision
 ON CONFLICT (job_id, lead_id) WHERE job_id IS NOT NULL DO NOTHING
 """
     next_at = now if state == DeliveryState.QUEUED else None
-    sql, parameters = _statement(
-        plan, ending, {"job": job.pk, "state": str(state), "now": now, "next_at": next_at}, now=now
-    )
+    values = {
+        "job": job.pk, "campaign": plan.campaign_id, "state": str(state), "now": now, "next_at": next_at,
+    }  # fmt: skip
+    sql, parameters = _statement(plan, ending, values, now=now)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtext('smp:template'), %s)", [(plan.template_id or 0) % 2**31]

@@ -20,7 +20,7 @@ LATER = Reply(451, "4.3.0 later", "4.3.0")
 def outgoing(part, others=(), *, last_attempt=False, **row):
     values = {
         "pk": 1, "token": 2, "job_id": 3, "lead_id": 4, "kind": "wizard", "purpose": "advertising", "snapshot_id": 5,
-        "merge_values": None, "address": OWN, "accepted": [], "failed_address": "", "code": None, "enhanced_status": "",
+        "campaign_id": None, "merge_values": None, "given_values": None, "address": OWN, "accepted": [], "failed_address": "", "code": None, "enhanced_status": "",
         "reply": "", "sent_at": None, "tried_minutes": None,
     }  # fmt: skip
     one = OutgoingMail(Claimed(**(values | row)), 0.0)

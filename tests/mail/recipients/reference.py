@@ -16,6 +16,7 @@ class Person:
     wanted: bool
     unsubscribed: bool
     deleted: bool
+    applied_for: frozenset[int] = frozenset()  # campaigns, cancelled applications too
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class Earlier:
     lead_id: int
     state: str
     test: bool
+
+
+def in_scope(people, *, by_user, campaign_id):
+    """Whom a job can address at all: by search nobody who is deleted, inside a campaign its applicants only."""
+    return [
+        person
+        for person in people
+        if (by_user or not person.deleted) and (campaign_id is None or campaign_id in person.applied_for)
+    ]
 
 
 def first_reason(person, *, advertising, dm_permissions, include_sent, earlier):

@@ -11,8 +11,8 @@ from leads.models import Lead
 from mail.models import Delivery, SendJobLead
 from mail.recipients.plan import Plan, plan_of
 from mail.recipients.resolve import expected_counts, expected_decision, expected_leads, resolve
-from tests.factories import make_job, make_lead, make_template
-from tests.mail.recipients.reference import Earlier, Person, decide
+from tests.factories import make_application, make_campaign, make_job, make_lead, make_template
+from tests.mail.recipients.reference import Earlier, Person, decide, in_scope
 
 NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 
@@ -27,6 +27,12 @@ people = st.lists(
         wanted=st.booleans(),
         unsubscribed=st.sampled_from([False, False, True]),
         deleted=st.sampled_from([False, False, False, True]),
+        applications=st.sets(
+            st.tuples(
+                st.sampled_from(["this", "other"]), st.sampled_from(["applied", "cancelled", "provisional"])
+            ),
+            max_size=2,
+        ),
         earlier=st.lists(
             st.tuples(
                 st.sampled_from(["sent", "error", "unknown", "queued", "excluded", "reserved"]), st.booleans()
@@ -39,8 +45,8 @@ people = st.lists(
 )
 
 
-def store(person):
-    """A lead and its older deliveries of `template`, as the model sees it."""
+def store(person, campaigns):
+    """A lead with its applications, as the model sees it."""
     lead = make_lead(
         person["email"],
         email_malformed=person["email"] == "a..b",
@@ -53,7 +59,13 @@ def store(person):
     model = Person(
         lead.pk, lead.email_norm, lead.email_malformed, lead.email_valid, person["full"],
         lead.dm_permission == "wanted", person["unsubscribed"], person["deleted"],
+        frozenset(campaigns[which].pk for which, _state in person["applications"]),
     )  # fmt: skip
+    live = set()
+    for which, state in sorted(person["applications"]):  # at most one live one a campaign
+        if state == "cancelled" or which not in live:
+            make_application(campaigns[which], lead, state=state)
+            live |= {which} - ({which} if state == "cancelled" else set())
     return lead, model
 
 
@@ -61,36 +73,39 @@ def store(person):
 @given(
     people=people,
     by_user=st.booleans(),
+    inside=st.booleans(),
     advertising=st.booleans(),
     dm=st.sets(st.sampled_from(["wanted", "unwanted"]), min_size=1),
     include_sent=st.booleans(),
     skip_duplicates=st.booleans(),
 )
 def test_statement_agrees_with_the_reference_model(
-    db, people, by_user, advertising, dm, include_sent, skip_duplicates
+    db, people, by_user, inside, advertising, dm, include_sent, skip_duplicates
 ):
-    """TGT-12, EXC-1, EXC-2, EXC-3, EXC-4: one row for everyone in scope with the first reason that applies."""
+    """TGT-12, EXC-1, EXC-2, EXC-3, EXC-4: one row for everyone in scope with the first reason that applies. APP-1: inside
+    a campaign its applicants are in scope, cancelled ones too, and nobody else, not even for EXC-3."""
     with transaction.atomic():
         template = make_template(purpose="advertising" if advertising else "notice")
         other = make_template("別のテンプレート")
+        campaigns = {"this": make_campaign(), "other": make_campaign("別のセミナー")}
+        campaign_id = campaigns["this"].pk if inside else None
         models, earlier = [], []
         for person in people:
-            lead, model = store(person)
+            lead, model = store(person, campaigns)
             models.append(model)
             for state, test in person["earlier"]:
                 make_delivery(lead, template, state, test)
                 make_delivery(lead, other, "sent", False)
                 earlier.append(Earlier(lead.pk, state, test))
-        job = make_job(template, rule="by_user" if by_user else "by_search")
+        job = make_job(template, rule="by_user" if by_user else "by_search", campaign_id=campaign_id)
         if by_user:
             SendJobLead.objects.bulk_create(SendJobLead(job=job, lead_id=model.id) for model in models)
-        else:
-            models = [model for model in models if not model.deleted]
         plan = Plan(
-            rule=job.rule, template_id=template.pk, purpose=template.purpose, condition=job.condition,
-            lead_ids=tuple(model.id for model in models) if by_user else (),
+            rule=job.rule, template_id=template.pk, purpose=template.purpose, campaign_id=campaign_id,
+            condition=job.condition, lead_ids=tuple(model.id for model in models) if by_user else (),
             dm_permissions=tuple(sorted(dm)), include_sent=include_sent, skip_duplicates=skip_duplicates,
         )  # fmt: skip
+        models = in_scope(models, by_user=by_user, campaign_id=campaign_id)
         expected = decide(
             models, advertising=advertising, dm_permissions=dm, include_sent=include_sent,
             skip_duplicates=skip_duplicates, earlier=earlier,
@@ -99,6 +114,7 @@ def test_statement_agrees_with_the_reference_model(
         resolve(job, plan, now=NOW)
         rows = dict(job.deliveries.values_list("lead_id", "reason"))
         assert rows == expected
+        assert {row.campaign_id for row in job.deliveries.all()} <= {campaign_id}
         assert {row.state for row in job.deliveries.all() if row.reason} <= {"excluded"}
         assert {row.state for row in job.deliveries.all() if not row.reason} <= {"queued"}
         # EXC-6: the dry run of the same statement counts the same people.
