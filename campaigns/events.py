@@ -31,6 +31,15 @@ class Event(models.TextChoices):
     ADDRESS_CHANGED = "address_changed", _("My page: notice to the old address")
 
 
+# Merge fields that only automatic mails have: the keys of Happening.values.
+CONFIRM_URL = (
+    "確認URL"  # CONFIRM: the address of the application; ADDRESS_CONFIRM: the new address of my page
+)
+LOGIN_URL = "ログインURL"  # MY_PAGE_LOGIN
+PASSWORD_URL = "パスワード設定URL"  # MY_PAGE_PASSWORD: where a new password is chosen
+CHANGES = "変更内容"  # CHANGED, MY_PAGE_CHANGED, ADDRESS_CHANGED: what was changed, as lines
+
+
 @dataclass(frozen=True)
 class Happening:
     event: Event
@@ -39,6 +48,7 @@ class Happening:
     campaign: Campaign | None = None
     application: Application | None = None
     # Merge values that only this moment knows, by merge field name: {"確認URL": …, "変更内容": …}
+    # The names are the constants below. Secrets among them (LOGIN_URL …) are never shown to staff (mail/automatic.py).
     values: Mapping[str, str] = field(default_factory=dict)
     address: str = ""  # where the mail goes, if not to the lead's address (a new address to be confirmed)
     asked: bool = False  # a person asked for just this mail (TKT-3): it goes out even where its kind is OFF

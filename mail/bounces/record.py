@@ -44,7 +44,7 @@ SELECT NOT EXISTS (SELECT FROM mail_delivery later
                     WHERE later.lead_id = d.lead_id AND later.state = 'sent' AND later.kind <> 'test'
                       AND COALESCE(later.sent_at, later.result_at) > COALESCE(d.sent_at, d.result_at))
        AND COALESCE(d.sent_at, d.result_at) >= l.email_since
-       AND (d.kind <> 'single' OR lower(d.address) = l.email_norm)
+       AND (d.kind NOT IN ('single', 'automatic') OR lower(d.address) = l.email_norm)
   FROM mail_delivery d JOIN leads_lead l ON l.id = d.lead_id
  WHERE d.id = %s
 """

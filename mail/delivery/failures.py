@@ -2,12 +2,12 @@
 
 A pure function of the rows, so late results fall into their place, and counting twice changes nothing.
 
-Counted: エラー of wizard and single mails to the lead's present address (since `email_since`), from the newest
+Counted: エラー of wizard, single and automatic mails to the lead's present address (since `email_since`), from the newest
 backwards to the last 正常, placed by the time the mail was sent (`sent_at`; a mail refused before its data, by when
 it was refused). 結果不明, excluded and open rows are neither: they end nothing and count nothing.
 Not the lead's failures: mails that could not be made (no code), no DNS (41605), what is our own fault or the mail's
 (ERR-5: `counts_against_lead` of the cause), a sender the server refused (`failed_address` is our own envelope domain),
-a single mail to another address than the lead's, a relay that is away (which is no result at all).
+a single or automatic mail to another address than the lead's, a relay that is away (which is no result at all).
 """
 
 from collections.abc import Collection, Iterable
@@ -32,7 +32,7 @@ SELECT l.id, count(bad.id)
          ON bad.lead_id = l.id AND bad.state = 'error' AND bad.kind <> 'test'
         AND bad.code IS NOT NULL AND bad.code <> %(no_route)s
         AND right(bad.failed_address, length(%(own_domain)s)) <> %(own_domain)s
-        AND (bad.kind <> 'single' OR lower(bad.address) = l.email_norm)
+        AND (bad.kind NOT IN ('single', 'automatic') OR lower(bad.address) = l.email_norm)
         AND bad.cause <> ALL(%(not_the_leads)s)
         AND COALESCE(bad.sent_at, bad.result_at) >= l.email_since
         AND (good.at IS NULL OR COALESCE(bad.sent_at, bad.result_at) > good.at)

@@ -110,6 +110,10 @@ def _reason_sentence(delivery: Delivery) -> str:
             return _("Not sent: lead %(id)s has the same address and is newer, so that one was chosen.") % {
                 "id": related
             }
+        case Reason.AUTOMATIC_OFF:
+            return _("Not sent: this automatic mail was switched off in the mail settings at %(at)s.") % {
+                "at": at
+            }
         case Reason.UNSUBSCRIBED_LATE:
             return _("Not sent: the recipient unsubscribed before the mail was handed over (%(at)s).") % {
                 "at": at

@@ -14,6 +14,7 @@ class Reason(models.TextChoices):
     DM_PERMISSION = "dm_permission", _("DM permission not among the chosen values")
     ALREADY_SENT = "already_sent", _("This template was already sent")
     DUPLICATE = "duplicate", _("Duplicate address")
+    AUTOMATIC_OFF = "automatic_off", _("Automatic mail is switched off")  # NAV-2 「自動送信 OFF」
     # After the decision: found at the last moment, or an act of an administrator.
     UNSUBSCRIBED_LATE = "unsubscribed_late", _("Unsubscribed after the start")
     MERGED_ADDRESS = "merged_address", _("A merge field gave no e-mail address")
@@ -25,4 +26,10 @@ class Reason(models.TextChoices):
 DECIDED_AT_START = (
     Reason.DELETED, Reason.NO_ADDRESS, Reason.MALFORMED_ADDRESS, Reason.UNSUBSCRIBED, Reason.INVALID_ADDRESS,
     Reason.PROVISIONAL, Reason.DM_PERMISSION, Reason.ALREADY_SENT, Reason.DUPLICATE,
+)  # fmt: skip
+
+# What mail/automatic.py can answer for one mail by itself, in this order: a business notice asks neither DM許可 nor 配信停止.
+DECIDED_AT_ONCE = (
+    Reason.DELETED, Reason.NO_ADDRESS, Reason.MALFORMED_ADDRESS, Reason.INVALID_ADDRESS, Reason.PROVISIONAL,
+    Reason.AUTOMATIC_OFF,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""「テンプレート一覧」, the editor, the preview and the test send; 「メール設定」. Rules: mail/templates.py, mail/test_send.py."""
+"""「テンプレート一覧」, the editor, the preview and the test send. Rules: mail/templates.py, mail/test_send.py."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from urllib.parse import quote
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -16,10 +16,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from leads.address import normalise_email
 from leads.models import Lead
-from mail import mail_kinds
 from mail.address_fields import AddressFieldError
-from mail.forms.templates import MailSettingsForm, TemplateFilterForm, TemplateForm, TestSendForm
-from mail.mail_kinds import mail_kind, save_settings, settings_of
+from mail.forms.templates import TemplateFilterForm, TemplateForm, TestSendForm
 from mail.merge_fields import MergeField, merge_fields
 from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
@@ -42,7 +40,7 @@ from mail.templates import (
 )
 from mail.test_send import TestRefused, merge_values, send_test, test_lead
 from mail.views.wizard import wizard_run
-from settings.permissions import needs_administer, needs_edit, needs_view
+from settings.permissions import needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.once import once
@@ -329,25 +327,3 @@ def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
 
 def _job(request: HttpRequest, text: str) -> SendJob | None:
     return wizard_run(request, int(text)) if text.isascii() and text.isdigit() and len(text) < 18 else None
-
-
-@needs_view
-@require_GET
-def mail_settings(request: HttpRequest) -> HttpResponse:
-    rows = [{"kind": kind, "settings": settings_of(kind.key)} for kind in mail_kinds.mail_kinds()]
-    return render(request, "mail/mail_settings.html", {"rows": rows})
-
-
-@needs_administer
-@require_http_methods(["GET", "POST"])
-def mail_settings_edit(request: HttpRequest, kind: str) -> HttpResponse:
-    known = mail_kind(kind)
-    if known is None:
-        raise Http404
-    form = MailSettingsForm(request.POST or None, instance=settings_of(kind), kind=known)
-    if request.method == "POST" and form.is_valid():
-        values = {name: form.cleaned_data[name] for name in form.fields}
-        save_settings(known, values, user=request.user, ip=client_ip(request))
-        messages.success(request, _("The mail settings were saved."))
-        return redirect("mail_settings")
-    return render(request, "mail/mail_settings_edit.html", {"form": form, "kind": known})

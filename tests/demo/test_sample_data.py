@@ -49,7 +49,8 @@ def test_all_there_is_to_see_is_there(loaded):
 
 def test_every_reason_has_an_example(loaded):
     """EXC-1: all that can be decided, and what comes later."""
-    assert set(Delivery.objects.exclude(reason="").values_list("reason", flat=True)) == set(Reason.values)
+    reasons = set(Delivery.objects.exclude(reason="").values_list("reason", flat=True))
+    assert reasons >= set(Reason.values) - {Reason.AUTOMATIC_OFF}
     everyone = SendJob.objects.get(state="done", rule="by_search")
     assert {Reason(reason) for reason in everyone.counts["reason"]} >= set(DECIDED_AT_START) - {
         Reason.DELETED
