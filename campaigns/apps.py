@@ -6,6 +6,7 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
+        from campaigns import audit_labels
         from campaigns.applicants import only_applicants
         from campaigns.tickets import register_ticket_settings
         from leads.scope import register_campaign_leads
@@ -14,6 +15,7 @@ class CampaignsConfig(AppConfig):
 
         register_campaign_leads(only_applicants)
         register_ticket_settings()
+        audit_labels.register()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))
