@@ -2,11 +2,26 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.models import ConsentText, FormItem
-from settings.audit import Target, register_action, register_target
+from campaigns.models import Campaign, ConsentText, FormItem, Session
+from settings.audit import Target, register_action, register_detail, register_target
 
 
 def register() -> None:
+    # Campaigns and their sessions
+    register_target(Target("campaign", _("Campaign"), "campaign_entry", Campaign))
+    register_action("campaign.create", _("Campaign added"))
+    register_action("campaign.edit", _("Campaign edited"))
+    register_action("campaign.copy", _("Campaign copied"))
+    register_action("campaign.state", _("State of a campaign changed"))
+    register_action("campaign.members", _("Campaign administrators assigned"))
+    register_target(Target("session", _("Session"), "", Session))
+    register_action("session.create", _("Session added"))
+    register_action("session.edit", _("Session edited"))
+    register_action("session.move", _("Session moved"))
+    register_action("session.delete", _("Session deleted"))
+    register_detail("campaign", _("Campaign"))
+    register_detail("copied_from", _("Copied from"))
+    register_detail("members", _("Campaign administrators"))
     # The form
     register_target(Target("formitem", _("Form item"), "", FormItem))
     register_action("form_item.create", _("Form item added"))
