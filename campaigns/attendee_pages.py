@@ -27,7 +27,7 @@ def attendee_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
         with translation.override(language):
             request.LANGUAGE_CODE = language
             response = view(request, *args, **kwargs)
-        response.headers["Content-Language"] = language
+        response.headers.setdefault("Content-Language", language)
         if wanted == language != kept:
             # No session: a page that anybody may open writes no row.
             response.set_cookie(

@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from campaigns.events import Event, Happening, announce
 from campaigns.models import Application, ApplicationState
 from leads.models import Lead
+from settings import audit
+from settings.models import User
 from settings.system_settings import Setting, get_setting, register_setting
 from smp.lib.signing import read_id, sign_id
 
@@ -43,6 +45,7 @@ NOTHING = TicketLink(None, False, None)
 
 def register_ticket_settings() -> None:
     """From AppConfig.ready()."""
+    audit.register_action("ticket.send", _("Ticket URL sent"))
     register_setting(
         Setting(
             DAYS_SETTING,
@@ -118,9 +121,19 @@ def reissue(application: Application, *, now: datetime, asked: bool = False) -> 
     return _send(application, due, now=now, asked=asked)
 
 
-def send_ticket_url(application: Application, *, now: datetime) -> bool:
+def send_ticket_url(
+    application: Application, *, now: datetime, user: User | None = None, ip: str | None = None
+) -> bool:
     """Staff send a fresh address, as often as they want; False when the application has no ticket (any more)."""
-    return _send(application, Q(), now=now, asked=True)
+    with transaction.atomic():
+        sent = _send(application, Q(), now=now, asked=True)
+        if sent:
+            audit.record("ticket.send", user=user, target=application, ip=ip)
+        return sent
+
+
+def has_ticket(application: Application) -> bool:
+    return application.state == ApplicationState.APPLIED and application.campaign.ticket
 
 
 def _send(application: Application, due: Q, *, now: datetime, asked: bool) -> bool:

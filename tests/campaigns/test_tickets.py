@@ -16,18 +16,6 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 16, 1, 0, 0, 500_000, tzinfo=UTC)  # 10:00:00.5 in Japan
 
 
-@pytest.fixture
-def told():
-    heard = []
-
-    def listen(happenings, **_):
-        heard.extend(happenings)
-
-    happened.connect(listen, weak=False, dispatch_uid="test")
-    yield heard
-    happened.disconnect(dispatch_uid="test")
-
-
 def token_of(url):
     return url.rsplit("/", 1)[1]
 

@@ -141,6 +141,12 @@
     reveal();
   });
 
+  // data-print: prints the page. Without JavaScript the button is not there; the browser's menu prints as well.
+  for (const button of document.querySelectorAll("[data-print]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => window.print());
+  }
+
   for (const current of document.querySelectorAll(".tabs [aria-current], .side [aria-current]")) {
     const strip = current.parentElement;
     if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = current.offsetLeft - strip.clientWidth / 2 + current.clientWidth / 2;

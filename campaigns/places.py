@@ -1,0 +1,14 @@
+"""Where a campaign is held, as lines of text. The online URL is for those who applied only, and never among them."""
+
+from django.utils.translation import gettext as _
+
+from campaigns.models import Campaign, Place
+
+
+def place_lines(campaign: Campaign) -> list[str]:
+    lines: list[str] = []
+    if campaign.place in (Place.VENUE, Place.BOTH):
+        lines += [line for line in (campaign.venue_name, campaign.venue_address) if line]
+    if campaign.place in (Place.ONLINE, Place.BOTH):
+        lines.append(_("Online"))
+    return lines
