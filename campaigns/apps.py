@@ -6,8 +6,10 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
-        from campaigns import audit_labels
+        from campaigns import application_audit, audit_labels
         from campaigns.applicants import only_applicants
+        from campaigns.applications import register_application_settings
+        from campaigns.known_address import register_merge_key
         from campaigns.tickets import register_ticket_settings
         from leads.scope import register_campaign_leads
         from smp.lib.mode import ORANGE
@@ -16,6 +18,11 @@ class CampaignsConfig(AppConfig):
         register_campaign_leads(only_applicants)
         register_ticket_settings()
         audit_labels.register()
+
+        application_audit.register()
+        register_application_settings()
+        register_merge_key()
+
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))

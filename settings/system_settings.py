@@ -1,5 +1,6 @@
 """「システム設定一覧」: every system setting with its type, default, texts and check. Read with `get_setting`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ class Setting:
     minimum: int | None = None  # of a number
     maximum: int | None = None  # of a number, or the length of a text
     section: Text = ""  # heading in the list
+    choices: Sequence[tuple[str, Text]] = ()  # of a str: the values there are, with their words
 
     def __str__(self) -> str:
         return str(self.label)
@@ -116,6 +118,8 @@ def clean_value(setting: Setting, value: Any) -> Any:
 
 def validate_setting(setting: Setting, value: Any) -> None:
     """Raises ValidationError with what is wrong and what to do."""
+    if setting.choices and value not in dict(setting.choices):
+        raise ValidationError(_("Choose one of the values offered."), code="invalid")
     if setting.type is int:
         if setting.minimum is not None and value < setting.minimum:
             raise ValidationError(
@@ -136,6 +140,8 @@ def show_value(setting: Setting, value: Any) -> str:
     """As the list shows it: 有効 (1), 無効 (0), the number, the text, or a dash."""
     if setting.type is bool:
         return _now("Enabled (1)") if value else _now("Disabled (0)")
+    if setting.choices:
+        return str(dict(setting.choices).get(value, value))
     return str(value) if value not in ("", None) else "–"
 
 

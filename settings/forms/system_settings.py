@@ -32,6 +32,8 @@ class SystemSettingForm(forms.Form):
                 widget=forms.RadioSelect,
                 **texts,
             )
+        if setting.choices:
+            return forms.ChoiceField(choices=setting.choices, widget=forms.RadioSelect, **texts)
         if setting.type is int:
             # Bounds are the setting's own (clean_value): one message, also for the API of commands.
             return forms.IntegerField(widget=forms.NumberInput(attrs=_bounds(setting)), **texts)
