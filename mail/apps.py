@@ -6,7 +6,7 @@ class MailConfig(AppConfig):
     name = "mail"
 
     def ready(self) -> None:
-        from mail import audit_labels, automatic_start, finder, home_cards, lead_merge
+        from mail import audit_labels, finder, home_cards
         from mail.alerts import register_alert_settings
         from mail.delivery.brake import register_brake_settings
         from mail.delivery.retries import register_retry_settings
@@ -16,8 +16,6 @@ class MailConfig(AppConfig):
         from smp.lib.bench import register_bench
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
-        lead_merge.register()
-        automatic_start.register()
         audit_labels.register()
         home_cards.register()
         finder.register()

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from leads.address import check_email, normalise_email
 from leads.models import DmPermission, Lead, LeadKind, LeadQuerySet, Registration
 from mail.hints import hint
-from mail.merge_fields import test_values, values_for
+from mail.merge_fields import values_for
 from mail.message import Skeleton, as_test, snapshot_content, store_snapshot
 from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
 from mail.models.template import MailTemplate
@@ -133,7 +133,7 @@ def send_test(
 
 
 def merge_values(skeleton: Skeleton, lead: Lead | None, *, now: datetime) -> dict[str, str]:
-    """The lead's values for the names the mail uses; TEST-4: nothing, and so blanks, without a lead; TEST-5: never
-    anybody's ticket."""
-    values = values_for([lead], now=now, names=skeleton.names)[lead.pk] if lead else {}
-    return values | test_values(skeleton.names)
+    """The lead's values for the names the mail uses; TEST-4: nothing, and so blanks, without a lead."""
+    if lead is None:
+        return {}
+    return values_for([lead], now=now, names=skeleton.names)[lead.pk]
