@@ -6,7 +6,7 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
-        from campaigns import application_audit, audit_labels
+        from campaigns import application_audit, audit_labels, lead_merge
         from campaigns.applicants import only_applicants
         from campaigns.applications import register_application_settings
         from campaigns.known_address import register_merge_key
@@ -23,6 +23,7 @@ class CampaignsConfig(AppConfig):
         register_application_settings()
         register_merge_key()
 
+        lead_merge.register()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))

@@ -7,11 +7,12 @@ class LeadsConfig(AppConfig):
 
     def ready(self) -> None:
         from leads import audit_labels, finder, home_cards
-        from leads.models import LeadImport, SavedSearch
+        from leads.models import LeadImport, LeadMerge, SavedSearch
         from leads.search.items import register_lead_items
         from settings.audit import Target, register_action, register_detail, register_target
         from settings.system_settings import Setting, register_setting
         from smp.lib.bench import register_bench
+        from smp.lib.mode import BOTH
         from smp.lib.navigation import Page, Tab, register_page, register_tab
 
         audit_labels.register()
@@ -73,6 +74,13 @@ class LeadsConfig(AppConfig):
                 position=10,
             )
         )
+        register_page(
+            Page("leads", _("Merge"), "merge", group=_("Bring in"), level="may_edit", position=30, modes=BOTH,
+                 aliases=("重複チェック", "名寄せ", "統合"), url_names=("merge_choose", "lead_merge"))
+        )  # fmt: skip
+        register_action("lead.merge", _("Leads merged"))
+        register_action("lead.merge_undo", _("Merge undone"))
+        register_target(Target("leadmerge", _("Merge"), "lead_merge", LeadMerge))
         register_page(
             Page(
                 "settings",

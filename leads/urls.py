@@ -1,6 +1,6 @@
 from django.urls import path
 
-from leads.views import columns, imports, leads, searches
+from leads.views import columns, imports, leads, merge, searches
 
 urlpatterns = [
     path("imports/", imports.imports, name="imports"),
@@ -16,6 +16,11 @@ urlpatterns = [
     path("<int:lead_id>/", leads.lead, name="lead"),
     path("<int:lead_id>/edit/", leads.edit_lead, name="edit_lead"),
     path("<int:lead_id>/delete/", leads.delete_lead, name="delete_lead"),
+    path("merge/", merge.merge, name="merge"),
+    path("merge/choose/", merge.merge_choose, name="merge_choose"),
+    path("merge/do/", merge.merge_do, name="merge_do"),
+    path("merges/<int:merge_id>/", merge.lead_merge, name="lead_merge"),
+    path("merges/<int:merge_id>/undo/", merge.lead_merge_undo, name="lead_merge_undo"),
     path("columns/", columns.lead_columns, name="lead_columns"),
     path("columns/new/", columns.new_lead_column, name="new_lead_column"),
     path("columns/<int:column_id>/", columns.edit_lead_column, name="edit_lead_column"),

@@ -70,12 +70,13 @@ def _waiting(job_id: int, domains: list[str]) -> dict[str, int]:
     return found
 
 
-def braked_jobs(limit: int) -> list[tuple[SendJob, list[str]]]:
-    """For the home page: jobs that are braked somewhere and where, newest first. One query."""
+def braked_jobs(limit: int, *, campaign_id: int | None = None) -> list[tuple[SendJob, list[str]]]:
+    """For the home page: jobs that are braked somewhere and where, newest first; of a campaign its own. One query."""
+    mine = {} if campaign_id is None else {"job__campaign_id": campaign_id}
     rows = (
-        JobDomain.objects.filter(braked_at__isnull=False, released_at__isnull=True)
+        JobDomain.objects.filter(braked_at__isnull=False, released_at__isnull=True, **mine)
         .exclude(job__state__in=FINISHED)
-        .select_related("job__template")
+        .select_related("job__template", "job__campaign")
         .order_by("-job_id", "domain")[: limit * 20]
     )
     found: dict[int, tuple[SendJob, list[str]]] = {}

@@ -10,7 +10,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from leads.models import DmPermission, Lead, SavedSearch
+from campaigns.models import Campaign
+from leads.models import DmPermission, SavedSearch
+from leads.scope import leads_in
 from leads.search import leads_matching
 from mail.models import MailTemplate, SendJob
 from mail.models.send_job import RecipientRule
@@ -19,6 +21,12 @@ from mail.send_jobs import Refused, create_draft
 
 def add_recipient_options(parser: CommandParser) -> None:
     parser.add_argument("--template", type=int, required=True, metavar="ID", help="the template to send")
+    parser.add_argument(
+        "--campaign",
+        type=int,
+        metavar="ID",
+        help="inside this campaign: its templates, searches and applicants",
+    )
     rule = parser.add_mutually_exclusive_group(required=True)
     rule.add_argument(
         "--search", type=int, metavar="ID", help="by search: a saved search, run again at the start"
@@ -50,6 +58,9 @@ def moment_from(text: str | None) -> datetime | None:
 
 def draft_from(options: dict[str, Any]) -> SendJob:
     """A draft job of the options; CommandError with a sentence when something does not exist."""
+    campaign = options["campaign"]
+    if campaign is not None and not Campaign.objects.filter(pk=campaign).exists():
+        raise CommandError(_("There is no campaign %(id)s.") % {"id": campaign})
     template = MailTemplate.objects.filter(pk=options["template"]).first()
     if template is None:
         raise CommandError(_("There is no template %(id)s.") % {"id": options["template"]})
@@ -70,21 +81,25 @@ def draft_from(options: dict[str, Any]) -> SendJob:
                 raise CommandError(_("There is no saved search %(id)s.") % {"id": options["search"]})
             leads_matching(search.condition, now=timezone.now())
             return create_draft(
-                user=None, rule=RecipientRule.BY_SEARCH, template=template, search=search, **values
-            )
+                user=None, rule=RecipientRule.BY_SEARCH, template=template, search=search, campaign_id=campaign, **values
+            )  # fmt: skip
         try:
             ids = {int(part) for part in options["leads"].split(",") if part.strip()}
         except ValueError as error:
             raise CommandError(_("--leads takes lead ids separated by commas.")) from error
-        existing = set(Lead.objects.existing().filter(id__in=ids).values_list("id", flat=True))
+        existing = set(leads_in(campaign).filter(id__in=ids).values_list("id", flat=True))
         if missing := sorted(ids - existing):
-            raise CommandError(
-                _("There are no leads with these ids: %(ids)s") % {"ids": ", ".join(map(str, missing))}
-            )
+            shown = ", ".join(map(str, missing))
+            if campaign is not None:
+                raise CommandError(
+                    _("There are no applicants of campaign %(campaign)s with these ids: %(ids)s")
+                    % {"campaign": campaign, "ids": shown}
+                )
+            raise CommandError(_("There are no leads with these ids: %(ids)s") % {"ids": shown})
         with transaction.atomic():
             return create_draft(
-                user=None, rule=RecipientRule.BY_USER, template=template, lead_ids=ids, **values
-            )
+                user=None, rule=RecipientRule.BY_USER, template=template, lead_ids=ids, campaign_id=campaign, **values
+            )  # fmt: skip
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from error
     except Refused as error:

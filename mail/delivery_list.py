@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from mail.models import Delivery
 from mail.models.delivery import DeliveryState
+from mail.modes import shown_in
 from mail.recipients.reasons import DECIDED_AT_START
 from mail.results import ADDRESSED, ResultGroup
 from settings.system_settings import rows_per_page
@@ -41,9 +42,11 @@ def states_of(value: str) -> tuple[DeliveryState, ...]:
     return ResultGroup(value).states if value in ResultGroup.values else (DeliveryState(value),)
 
 
-def deliveries_matching(wanted: dict[str, Any]) -> QuerySet[Delivery]:
-    """`wanted`: cleaned values of the list's form; empty ones mean all. Newest first."""
-    found = Delivery.objects.order_by("-id")
+def deliveries_matching(wanted: dict[str, Any], *, campaign_id: int | None = None) -> QuerySet[Delivery]:
+    """`wanted`: cleaned values of the list's form; empty ones mean all. Newest first, of a campaign its own (APP-1)."""
+    found = shown_in(campaign_id, Delivery.objects.order_by("-id"))
+    if campaign := wanted.get("campaign"):  # "0": of no campaign
+        found = found.filter(campaign_id=int(campaign) or None)
     if text := wanted.get("address"):
         found = found.filter(address__icontains=text)
     if text := wanted.get("title"):
@@ -70,10 +73,12 @@ def _start(day: date) -> datetime:
     return timezone.make_aware(datetime.combine(day, time()))
 
 
-def delivery_page(wanted: dict[str, Any], *, before: int | None) -> DeliveryPage:
+def delivery_page(
+    wanted: dict[str, Any], *, before: int | None, campaign_id: int | None = None
+) -> DeliveryPage:
     """One page and the bounded count, in three or four statements. TooMuchToRead instead of minutes of waiting."""
     size = rows_per_page()
-    found = deliveries_matching(wanted)
+    found = deliveries_matching(wanted, campaign_id=campaign_id)
     # A job's rows lie together, perhaps far back: in the order of ids, the planner would walk the whole ledger from its
     # end. Each has another lead (RSV-5), and the index that sees to that also gives an order.
     place = "lead_id" if wanted.get("job") else "id"

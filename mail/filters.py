@@ -1,6 +1,7 @@
 """The filter of 「ウィザード利用履歴」."""
 
 from datetime import datetime
+from typing import Any
 
 import django_filters
 from django import forms
@@ -8,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.models import Campaign
 from mail.job_queries import text_filter
 from mail.models import MailTemplate, SendJob
 from mail.models.send_job import JobState, RecipientRule
@@ -39,6 +41,12 @@ class JobFilter(django_filters.FilterSet):
     created_by = django_filters.ModelChoiceFilter(
         label=_("Made by"), queryset=User.objects.order_by("name"), empty_label=_("All")
     )
+    campaign = django_filters.ModelChoiceFilter(
+        label=_("Campaign"),
+        queryset=Campaign.objects.order_by("-id"),
+        empty_label=_("All"),
+        null_label=_("All-campaign mode only"),
+    )
     since = django_filters.DateFilter(
         label=_("Registered from"), field_name="created_at", lookup_expr="date__gte", widget=DATE
     )
@@ -49,6 +57,19 @@ class JobFilter(django_filters.FilterSet):
     class Meta:
         model = SendJob
         fields: list[str] = []
+
+    def __init__(self, *args: Any, campaign_id: int | None = None, **kwargs: Any) -> None:
+        """Inside a campaign its templates and the people who sent something there; among all campaigns everything, and
+        a choice of the campaign."""
+        super().__init__(*args, **kwargs)
+        if campaign_id is not None:
+            del self.filters["campaign"]
+            self.filters["template"].queryset = MailTemplate.objects.filter(campaign_id=campaign_id).order_by(
+                "name"
+            )
+            self.filters["created_by"].queryset = User.objects.filter(
+                pk__in=SendJob.objects.filter(campaign_id=campaign_id).values("created_by")
+            ).order_by("name")
 
     def by_text(self, jobs: QuerySet[SendJob], name: str, value: str) -> QuerySet[SendJob]:
         return jobs.filter(text_filter(value))

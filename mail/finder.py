@@ -1,4 +1,4 @@
-"""NAV-3: mails (send jobs) and templates by name or ID."""
+"""NAV-3: mails (send jobs) and templates by name or ID, of the mode (APP-1)."""
 
 from django.db.models import Q
 from django.urls import reverse
@@ -6,14 +6,18 @@ from django.utils.translation import gettext_lazy as _
 
 from mail.models import MailTemplate, SendJob
 from mail.models.send_job import JobState
+from mail.modes import shown_in, usable_in
 from smp.lib.finder import LIMIT, Finder, Result, register_aliases, register_finder, register_synonyms
+from smp.lib.mode import BOTH
 
 MAX_ID = 2**63 - 1
 
 
 def register() -> None:
-    register_finder(Finder("jobs", _("Wizard history"), find_jobs, position=30, more="jobs"))
-    register_finder(Finder("templates", _("Mail templates"), find_templates, position=40, more="templates"))
+    register_finder(Finder("jobs", _("Wizard history"), find_jobs, position=30, more="jobs", modes=BOTH))
+    register_finder(
+        Finder("templates", _("Mail templates"), find_templates, position=40, more="templates", modes=BOTH)
+    )
     register_synonyms("セミナー", "キャンペーン")
     register_synonyms("テンプレ一覧", "テンプレート一覧")
     register_aliases(
@@ -42,16 +46,23 @@ def find_jobs(user: object, text: str, campaign_id: int | None = None) -> list[R
     if (number := _number(text)) is not None:
         condition |= Q(pk=number)
     jobs = (
-        SendJob.objects.exclude(state=JobState.DRAFT)
+        shown_in(campaign_id, SendJob.objects.exclude(state=JobState.DRAFT))
         .filter(condition)
-        .select_related("template")
+        .select_related("template", "campaign")
         .order_by("-pk")[:LIMIT]
     )
     return [
         Result(
             job.template.name if job.template else f"#{job.pk}",
             reverse("job", args=[job.pk]),
-            f"#{job.pk} · {job.get_state_display()} · {job.get_rule_display()}",
+            " · ".join(
+                [
+                    f"#{job.pk}",
+                    job.get_state_display(),
+                    job.get_rule_display(),
+                    *([job.campaign.name] if job.campaign and campaign_id is None else []),
+                ]
+            ),
         )
         for job in jobs
     ]
@@ -61,7 +72,8 @@ def find_templates(user: object, text: str, campaign_id: int | None = None) -> l
     condition = Q(name__icontains=text) | Q(subject__icontains=text)
     if (number := _number(text)) is not None:
         condition |= Q(pk=number)
-    found = MailTemplate.objects.filter(condition, archived_at=None).order_by("-updated_at", "-pk")[:LIMIT]
+    templates = usable_in(campaign_id, MailTemplate.objects.filter(condition, archived_at=None))
+    found = templates.order_by("-updated_at", "-pk")[:LIMIT]
     return [
         Result(template.name, reverse("template", args=[template.pk]), template.subject) for template in found
     ]

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -12,29 +12,34 @@ from mail.delivery.watchdog import Stuck, stuck
 from mail.models import Delivery, SendJob
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState
+from mail.modes import shown_in
 from mail.send_jobs import BIG, stored_counts
 from smp.lib.home import Card, QuickAction, register_card, register_quick_action
+from smp.lib.mode import BOTH, campaign_of
 
 SHOWN = 5
 LOOKS_BACK = timedelta(days=30)
 
 
 def register() -> None:
-    register_card(Card("running", "mail/home_running.html", running_card, position=10, wide=True))
-    register_card(Card("attention", "mail/home_attention.html", attention_card, position=20, wide=True))
-    register_card(Card("reserved", "mail/home_reserved.html", reserved_card, position=20))
-    register_card(Card("results", "mail/home_results.html", results_card, position=30))
-    register_quick_action(QuickAction(_("Write a template"), "template_new", position=30))
-    register_quick_action(QuickAction(_("Send wizard"), "wizard", position=40))
+    register_card(Card("running", "mail/home_running.html", running_card, position=10, wide=True, modes=BOTH))
+    register_card(
+        Card("attention", "mail/home_attention.html", attention_card, position=20, wide=True, modes=BOTH)
+    )
+    register_card(Card("reserved", "mail/home_reserved.html", reserved_card, position=20, modes=BOTH))
+    register_card(Card("results", "mail/home_results.html", results_card, position=30, modes=BOTH))
+    register_quick_action(QuickAction(_("Write a template"), "template_new", position=30, modes=BOTH))
+    register_quick_action(QuickAction(_("Send wizard"), "wizard", position=40, modes=BOTH))
+
+
+def _jobs(request: HttpRequest) -> QuerySet[SendJob]:
+    """Of a campaign its own; in the all-campaign mode every job, with the campaign named (APP-1)."""
+    return shown_in(campaign_of(request), SendJob.objects.select_related("template", "campaign"))
 
 
 def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
     """Jobs on their way with what the rows say now: two queries, whatever their number."""
-    jobs = list(
-        SendJob.objects.filter(state__in=(*RUNNING, JobState.PAUSED))
-        .select_related("template")
-        .order_by("-pk")[:SHOWN]
-    )
+    jobs = list(_jobs(request).filter(state__in=(*RUNNING, JobState.PAUSED)).order_by("-pk")[:SHOWN])
     if not jobs:
         return None
     # A big job as the tick last counted it, ten seconds ago at most.
@@ -75,21 +80,19 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
 def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
     """Halted, stuck and braked jobs (RATE-2), and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). At
     most five queries."""
-    halted = list(
-        SendJob.objects.filter(state=JobState.HALTED).select_related("template").order_by("-pk")[:SHOWN]
-    )
+    halted = list(_jobs(request).filter(state=JobState.HALTED).order_by("-pk")[:SHOWN])
     unknown = list(
-        SendJob.objects.filter(started_at__gte=now - LOOKS_BACK, counts__state__unknown__gt=0)
-        .select_related("template")
+        _jobs(request)
+        .filter(started_at__gte=now - LOOKS_BACK, counts__state__unknown__gt=0)
         .order_by("-pk")[:SHOWN]
     )
-    braked = braked_jobs(SHOWN)
-    waiting = stuck(now=now)
+    braked = braked_jobs(SHOWN, campaign_id=campaign_of(request))
+    waiting = stuck_lines(stuck(now=now), campaign_id=campaign_of(request))
     if not halted and not unknown and not braked and not waiting:
         return None
     return {
         "halted": halted,
-        "stuck": stuck_lines(waiting),
+        "stuck": waiting,
         "braked": [
             {"job": job, "domains": ", ".join(domains[:5]), "more": len(domains) > 5}
             for job, domains in braked
@@ -98,24 +101,26 @@ def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None
     }
 
 
-def stuck_lines(waiting: list[Stuck]) -> list[dict[str, Any]]:
-    """Mails that are due and that no worker takes: the job (None: mails without one) and since when. One query."""
-    jobs = SendJob.objects.select_related("template").in_bulk(
-        [one.job_id for one in waiting[:SHOWN] if one.job_id]
+def stuck_lines(waiting: list[Stuck], *, campaign_id: int | None = None) -> list[dict[str, Any]]:
+    """Mails that are due and that no worker takes: the job (None: mails without one) and since when. One query if there
+    are any. Inside a campaign its jobs only."""
+    if not waiting:
+        return []
+    jobs = shown_in(campaign_id, SendJob.objects.select_related("template", "campaign")).in_bulk(
+        [one.job_id for one in waiting if one.job_id]
     )
-    return [{"job": jobs.get(one.job_id or 0), "since": one.since} for one in waiting[:SHOWN]]
+    lines = [{"job": jobs.get(one.job_id or 0), "since": one.since} for one in waiting]
+    return [line for line in lines if line["job"] or campaign_id is None][:SHOWN]
 
 
 def reserved_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
-    jobs = SendJob.objects.filter(state__in=WAITING, scheduled_at__isnull=False).select_related("template")
+    jobs = _jobs(request).filter(state__in=WAITING, scheduled_at__isnull=False)
     return {"jobs": list(jobs.order_by("scheduled_at")[:SHOWN])}
 
 
 def results_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """From the counts kept with a finished job."""
-    jobs = SendJob.objects.filter(
-        state__in=(JobState.DONE, JobState.STOPPED), finished_at__isnull=False
-    ).select_related("template")
+    jobs = _jobs(request).filter(state__in=(JobState.DONE, JobState.STOPPED), finished_at__isnull=False)
     lines = []
     for job in jobs.order_by("-finished_at")[:SHOWN]:
         by_state = job.counts.get("state", {})

@@ -9,15 +9,17 @@ from django.db.models.functions import Coalesce
 
 from leads.address import normalise_email
 from leads.models import Lead
+from leads.scope import narrow_to
 from mail.models.delivery import Delivery, DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
+from mail.modes import shown_in
 from mail.send_jobs import BIG, JobCounts, stored_counts
 
 MAX_ID = 2**63 - 1
 
 
-def listed_jobs() -> QuerySet[SendJob]:
-    """「ウィザード利用履歴」: every confirmed run; `tick_count` is the length of a by-user job's list (TGT-8)."""
+def listed_jobs(campaign_id: int | None = None) -> QuerySet[SendJob]:
+    """「ウィザード利用履歴」: every confirmed run, of a campaign its own (APP-1); `tick_count` is the length of a by-user job's list (TGT-8)."""
     ticks = (
         SendJobLead.objects.filter(job=OuterRef("pk"))
         .order_by()
@@ -26,8 +28,8 @@ def listed_jobs() -> QuerySet[SendJob]:
         .values("n")
     )
     return (
-        SendJob.objects.exclude(state=JobState.DRAFT)
-        .select_related("template", "created_by")
+        shown_in(campaign_id, SendJob.objects.exclude(state=JobState.DRAFT))
+        .select_related("template", "created_by", "campaign")
         .annotate(tick_count=Coalesce(Subquery(ticks, output_field=IntegerField()), 0))
     )
 
@@ -118,17 +120,15 @@ def template_changed(job: SendJob) -> bool:
     )
 
 
-def leads_named(text: str, *, limit: int = 10) -> list[Lead]:
-    """The leads somebody means by an id or an address, deleted ones too, newest first (EXC-4: equal after normalising)."""
+def leads_named(text: str, *, campaign_id: int | None = None, limit: int = 10) -> list[Lead]:
+    """The leads somebody means by an id or an address, deleted ones too, newest first (EXC-4: equal after normalising);
+    of a campaign its applicants."""
     text = text.strip()
+    leads = narrow_to(Lead.objects.all(), campaign_id)
     if text.isascii() and text.isdigit():
-        return list(Lead.objects.filter(pk=int(text))) if int(text) <= MAX_ID else []
+        return list(leads.filter(pk=int(text))) if int(text) <= MAX_ID else []
     norm = normalise_email(text)
-    return (
-        list(Lead.objects.filter(email_norm=norm).order_by("-pk")[:limit])
-        if norm and "\0" not in norm
-        else []
-    )
+    return list(leads.filter(email_norm=norm).order_by("-pk")[:limit]) if norm and "\0" not in norm else []
 
 
 def text_filter(words: str) -> Q:

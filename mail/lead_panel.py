@@ -12,15 +12,17 @@ from leads.models import Lead
 from leads.panels import Panel, register_panel
 from mail.models import Delivery
 from mail.models.delivery import DeliveryState
+from mail.modes import shown_in
 from mail.recipients.explain import explain_delivery
+from smp.lib.mode import BOTH, campaign_of
 
 SHOWN = 20
 
 
 def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
-    """One query, however many mails. Those still to come stand on top, then the newest."""
+    """One query, however many mails; inside a campaign its own only (APP-1). Those still to come stand on top, then the newest."""
     rows = list(
-        Delivery.objects.filter(lead=lead)
+        shown_in(campaign_of(request), Delivery.objects.filter(lead=lead))
         .select_related("job", "template")
         .defer("merge_values", "template__html_body", "template__text_body")
         .order_by("-id")[: SHOWN + 1]
@@ -46,4 +48,6 @@ def _time(row: Delivery) -> Any:
 
 def register_why_panel() -> None:
     """Called by MailConfig.ready()."""
-    register_panel(Panel("why", _("Why it arrived, or not"), "mail/lead_panel.html", why_panel, position=10))
+    register_panel(
+        Panel("why", _("Why it arrived, or not"), "mail/lead_panel.html", why_panel, position=10, modes=BOTH)
+    )

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from leads.address import normalise_email
 from leads.consent import unsubscribe
+from leads.merge import survivor_of
 from leads.models import ConsentRecord, Lead
 from mail.links import NOBODY, read_one_click, read_opt_out
 from mail.models import Delivery, DeliveryEvent
@@ -53,9 +54,9 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
         form.add_error(None, _("Too many attempts. Wait ten minutes, then try again."))
         return render(request, "public/opt_out.html", {"form": form}, status=429)
     if request.method == "POST" and form.is_valid():
-        lead = Lead.objects.filter(pk=lead_id).first()
+        lead = survivor_of(lead_id)
         # One message for every other address, known to us or not.
-        if lead is None or not _same_address(form.cleaned_data["email"], lead):
+        if lead is None or not _same_address(form.cleaned_data["email"], lead, lead_id):
             form.add_error(
                 "email",
                 _(
@@ -92,7 +93,7 @@ def one_click(request: HttpRequest, token: str) -> HttpResponse:
         return HttpResponseBadRequest("bad form data\n", content_type="text/plain")
     if not asked:
         return HttpResponseBadRequest("List-Unsubscribe=One-Click is missing\n", content_type="text/plain")
-    lead = Lead.objects.filter(pk=link.lead_id).first() if link.lead_id != NOBODY else None
+    lead = survivor_of(link.lead_id) if link.lead_id != NOBODY else None
     if lead is not None:
         _unsubscribe_from(lead, link.delivery_id, request)
     if by_hand:
@@ -113,9 +114,11 @@ def _unsubscribe_from(lead: Lead, delivery_id: int, request: HttpRequest) -> Non
         DeliveryEvent.objects.create(delivery_id=delivery_id, at=now, what="unsubscribed")
 
 
-def _same_address(typed: str, lead: Lead) -> bool:
-    """EXC-4."""
+def _same_address(typed: str, lead: Lead, lead_id: int) -> bool:
+    """EXC-4. The link of a merged lead (APP-5) takes that lead's address as well as the survivor's."""
     norm = normalise_email(typed)
+    if lead.pk != lead_id and Lead.objects.filter(pk=lead_id, email_norm=norm).exists():
+        return bool(norm)
     return bool(norm) and norm == lead.email_norm
 
 

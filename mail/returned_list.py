@@ -53,9 +53,12 @@ class ReturnedPage:
     older: int | None
 
 
-def returned_matching(wanted: dict[str, Any]) -> QuerySet[ReturnedMail]:
-    """`wanted`: cleaned values of the list's form; empty ones mean all. Newest first, without the mails' bytes."""
+def returned_matching(wanted: dict[str, Any], *, campaign_id: int | None = None) -> QuerySet[ReturnedMail]:
+    """`wanted`: cleaned values of the list's form; empty ones mean all. Newest first, without the mails' bytes; of a
+    campaign what came back for its mails (APP-1), and so nothing that is nobody's."""
     found = ReturnedMail.objects.defer("raw").order_by("-pk")
+    if campaign_id is not None:
+        found = found.filter(delivery_id__in=Delivery.objects.filter(campaign_id=campaign_id).values("pk"))
     for name in ("kind", "cause"):
         if wanted.get(name):
             found = found.filter(**{name: wanted[name]})
@@ -75,9 +78,11 @@ def _start(day: date) -> datetime:
     return timezone.make_aware(datetime.combine(day, time()))
 
 
-def returned_page(wanted: dict[str, Any], *, before: int | None) -> ReturnedPage:
+def returned_page(
+    wanted: dict[str, Any], *, before: int | None, campaign_id: int | None = None
+) -> ReturnedPage:
     size = rows_per_page()
-    found = returned_matching(wanted)
+    found = returned_matching(wanted, campaign_id=campaign_id)
     mails = list((found.filter(pk__lt=before) if before else found)[: size + 1])
     count = len(mails)
     if before or count > size:

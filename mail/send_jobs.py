@@ -24,6 +24,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from leads.models import DmPermission, Lead, SavedSearch
+from leads.scope import leads_in, narrow_to
 from leads.search import validate_condition
 from mail.alignment import Alignment, alignment
 from mail.hints import hint
@@ -94,18 +95,22 @@ def create_draft(
     search: SavedSearch | None = None,
     condition: dict[str, Any] | None = None,
     lead_ids: Iterable[int] = (),
+    campaign_id: int | None = None,
     token: uuid.UUID | None = None,
     **options: Any,
 ) -> SendJob:
-    """A wizard run. With a saved search its condition is copied (TGT-8); `lead_ids` are the ticked leads.
+    """A wizard run of a mode (APP-1). With a saved search its condition is copied (TGT-8); `lead_ids` are the ticked leads.
 
-    Refused("too_many") over 500 ticked leads (TGT-6). One token makes one row, however often it is posted.
+    Refused("too_many") over 500 ticked leads (TGT-6), ("other_mode") for a template or search of another mode. One token
+    makes one row, however often it is posted.
     """
+    _refuse_other_modes(campaign_id, template, search)
     with transaction.atomic():
         job, created = SendJob.objects.get_or_create(
             token=token or uuid.uuid4(),
             defaults={
                 "rule": rule,
+                "campaign_id": campaign_id,
                 "template": template,
                 "purpose": template.purpose if template else Purpose.ADVERTISING,
                 "search": search,
@@ -120,8 +125,29 @@ def create_draft(
     return job
 
 
+def _refuse_other_modes(
+    campaign_id: int | None, template: MailTemplate | None, search: SavedSearch | None
+) -> None:
+    """APP-1: templates and searches are usable in the mode they were made in only."""
+    if template is not None and template.campaign_id != campaign_id:
+        raise Refused("other_mode", other_template_text())
+    if search is not None and search.campaign_id != campaign_id:
+        raise Refused("other_mode", other_search_text())
+
+
+def other_template_text() -> str:
+    return _(
+        "This template belongs to another mode. Choose one of this mode, or copy it into this campaign first."
+    )
+
+
+def other_search_text() -> str:
+    return _("This search condition belongs to another mode. Choose one that was saved in this mode.")
+
+
 def tick(job: SendJob, lead_ids: Iterable[int]) -> int:
-    """Makes these the ticked leads of a draft, and the draft a by-user job (TGT-5). Returns how many there are."""
+    """Makes these the ticked leads of a draft, and the draft a by-user job (TGT-5); inside a campaign only applicants can
+    be ticked. Returns how many there are."""
     with transaction.atomic():
         _locked(
             job,
@@ -129,7 +155,7 @@ def tick(job: SendJob, lead_ids: Iterable[int]) -> int:
             "only_draft",
             _("This mailing was already confirmed; it cannot be changed any more."),
         )
-        existing = list(Lead.objects.existing().filter(id__in=set(lead_ids)).values_list("id", flat=True))
+        existing = list(leads_in(job.campaign_id).filter(id__in=set(lead_ids)).values_list("id", flat=True))
         if len(existing) > BY_USER_LIMIT:
             raise Refused("too_many", too_many_text(len(existing)))
         job.ticked.all().delete()
@@ -157,6 +183,7 @@ def change_draft(job: SendJob, **values: Any) -> SendJob:
     """Changes a wizard run that is not confirmed yet; Refused("only_draft") afterwards (RSV-1)."""
     if unknown := set(values) - CHANGEABLE:
         raise TypeError(f"not changeable: {sorted(unknown)}")
+    _refuse_other_modes(job.campaign_id, values.get("template"), values.get("search"))
     if "search" in values and values["search"] is not None:
         values.setdefault("search_name", values["search"].name)
         values.setdefault("condition", values["search"].condition)
@@ -197,6 +224,10 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
         return [Problem("no_template", _("Choose a template."))]
     if job.template.archived_at:
         found.append(Problem("archived", _("The template was archived. Choose another one, or restore it.")))
+    if job.template.campaign_id != job.campaign_id:
+        found.append(Problem("other_mode", other_template_text()))
+    if job.search is not None and job.search.campaign_id != job.campaign_id:
+        found.append(Problem("other_mode", other_search_text()))
     for problem in check_template(job.template):
         found.append(
             Problem(f"template_{problem.field}", f"{problem.label}: {problem.text}", problem.severity)
@@ -213,6 +244,8 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
                 found.append(Problem("nobody", _("Tick at least one lead.")))
             if ticked > BY_USER_LIMIT:
                 found.append(Problem("too_many", too_many_text(ticked)))
+            if others := _not_applicants(job):
+                found.append(Problem("not_applicants", not_applicants_text(others)))
     elif job.condition is None:
         found.append(Problem("no_condition", _("Choose a search condition.")))
     else:
@@ -223,6 +256,23 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
     if job.state == JobState.DRAFT and job.scheduled_at and job.scheduled_at <= now:
         found.append(Problem("past", _("The time of the reservation is over. Choose a time in the future.")))
     return sorted(found, key=lambda problem: problem.severity != "error")
+
+
+def _not_applicants(job: SendJob) -> list[int]:
+    """Ticked leads that do not belong to the job's campaign (any more: a merge moves applications)."""
+    if job.campaign_id is None:
+        return []
+    applicants = narrow_to(Lead.objects.all(), job.campaign_id)
+    others = job.ticked.exclude(lead_id__in=applicants.values("pk"))
+    return list(others.order_by("lead_id").values_list("lead_id", flat=True))
+
+
+def not_applicants_text(lead_ids: list[int]) -> str:
+    shown = ", ".join(str(lead_id) for lead_id in lead_ids[:10]) + (" …" if len(lead_ids) > 10 else "")
+    return _(
+        "These ticked leads are not applicants of this campaign: %(ids)s. Go back to the list of people and on again: "
+        "they are left out then."
+    ) % {"ids": shown}
 
 
 def sender_alignment(job: SendJob, *, now: datetime) -> Alignment | None:

@@ -18,6 +18,7 @@ from mail.merge_fields import OPT_OUT
 from mail.merging import normalise_newlines
 from mail.models.send_job import WAITING, JobState, SendJob
 from mail.models.template import MailForm, MailTemplate, TemplateAttachment
+from mail.modes import usable_in
 from mail.template_check import ATTACHMENT_MAX
 from settings import audit
 from settings.models import User
@@ -47,13 +48,13 @@ class NewFile:
     content: bytes
 
 
-def listed_templates(*, archived: bool = False) -> QuerySet[MailTemplate]:
-    """For the list: with `last_used_at`, `job_count` and `sent_count`, taken from the jobs' own counts, because
+def listed_templates(campaign_id: int | None = None, *, archived: bool = False) -> QuerySet[MailTemplate]:
+    """For the list of a mode: with `last_used_at`, `job_count` and `sent_count`, taken from the jobs' own counts, because
     counting the ledger on every page would not stay quick."""
     started = Q(jobs__started_at__isnull=False)
     sent = Cast(KeyTextTransform("sent", KeyTransform("state", "jobs__counts")), IntegerField())
     return (
-        MailTemplate.objects.filter(archived_at__isnull=not archived)
+        usable_in(campaign_id, MailTemplate.objects.filter(archived_at__isnull=not archived))
         .annotate(
             last_used_at=Max("jobs__started_at"),
             job_count=Count("jobs", filter=started),
@@ -63,11 +64,12 @@ def listed_templates(*, archived: bool = False) -> QuerySet[MailTemplate]:
     )
 
 
-def new_template() -> MailTemplate:
-    """NAV-2: an unsaved template that starts from 「メール設定」."""
+def new_template(campaign_id: int | None = None) -> MailTemplate:
+    """NAV-2: an unsaved template of a mode, that starts from its 「メール設定」."""
     defaults = settings_of("template")
     footer = legal_footer()
     return MailTemplate(
+        campaign_id=campaign_id,
         **{field: getattr(defaults, field) for field in FROM_SETTINGS},
         text_body=footer,
         html_body=f"<p>{escape(footer.strip()).replace(chr(10), '<br>' + chr(10))}</p>\n" if footer else "",
@@ -138,10 +140,14 @@ def save_template(
     return template
 
 
-def copy_template(template: MailTemplate, *, user: User | None, ip: str | None = None) -> MailTemplate:
-    """A new template with the same content and attachments; what was sent with the old one does not count for it."""
-    name = _("Copy of %(name)s") % {"name": template.name}
-    copy = MailTemplate(**{field: getattr(template, field) for field in FIELDS} | {"name": name[:200]})
+def copy_template(
+    template: MailTemplate, *, campaign_id: int | None, user: User | None, ip: str | None = None
+) -> MailTemplate:
+    """A new template of the mode `campaign_id` with the same content and attachments, and in another mode with the same
+    name; what was sent with the old one does not count for it (EXC-2)."""
+    copy = MailTemplate(campaign_id=campaign_id, **{field: getattr(template, field) for field in FIELDS})
+    if template.campaign_id == campaign_id:
+        copy.name = (_("Copy of %(name)s") % {"name": template.name})[:200]
     with transaction.atomic():
         copy.created_by = copy.updated_by = user
         copy.save()

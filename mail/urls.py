@@ -55,6 +55,7 @@ urlpatterns = [
     path("returned/export/", returned_mails.returned_export, name="returned_export"),
     path("templates/", templates.templates, name="templates"),
     path("templates/new/", templates.template_new, name="template_new"),
+    path("templates/of-all-campaigns/", templates.templates_of_all, name="templates_of_all"),
     path("templates/<int:template_id>/", templates.template, name="template"),
     path("templates/<int:template_id>/edit/", templates.template_edit, name="template_edit"),
     path("templates/<int:template_id>/copy/", templates.template_copy, name="template_copy"),

@@ -14,6 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from leads.address import normalise_email
+from leads.merge import survivor_of
 from leads.models import Lead
 from mail.bounces import forward
 from mail.bounces.address import Owner, owner_of
@@ -177,7 +178,7 @@ def _delivery(owner: Owner | None) -> Delivery | None:
 
 def _lead(owner: Owner | None, delivery: Delivery | None) -> Lead | None:
     lead_id = delivery.lead_id if delivery else owner.lead_id if owner else None
-    return Lead.objects.filter(pk=lead_id).first() if lead_id else None
+    return survivor_of(lead_id) if lead_id else None
 
 
 def _still_in_the_air(delivery: Delivery) -> bool:

@@ -6,7 +6,6 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import MaxLengthValidator
-from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.text import format_lazy
@@ -23,6 +22,7 @@ from mail.models.template import Charset, MailForm, Purpose
 from mail.template_check import ADDRESS_FIELDS, address_errors, writing_errors
 from mail.templates import FIELDS, NewFile
 from mail.test_send import TestRefused, split_test_addresses
+from smp.lib.mode import url_in
 
 _LIST_HELP = gettext_lazy(
     "Several addresses or merge fields: separate them with a comma. At most 1000 characters."
@@ -88,10 +88,12 @@ def _say_if_unregistered(form: forms.ModelForm) -> None:
     value = form.data.get("from_address") if form.is_bound else form.initial.get("from_address")
     if hint := sender_hint(value or ""):
         field = form.fields["from_address"]
+        # The page of sending domains is one of all campaigns; whoever works in one only is told in words.
+        link = format_html(' <a href="{}">{}</a>', url_in(None, "sending_domains"), _("Sending domains"))
+        in_campaign = form.instance.campaign_id is not None
         field.help_text = format_html(
-            '{} <span class="warn-text">{}</span> <a href="{}">{}</a>',
-            field.help_text, hint, reverse("sending_domains"), _("Sending domains"),
-        )  # fmt: skip
+            '{} <span class="warn-text">{}</span>{}', field.help_text, hint, "" if in_campaign else link
+        )
 
 
 class TemplateForm(forms.ModelForm):

@@ -16,12 +16,14 @@ from leads.models import DmPermission, SavedSearch
 from mail.models import MailTemplate, SendJob
 from mail.models.send_job import RecipientRule
 from mail.models.template import Purpose
+from mail.modes import usable_in
 from settings.models import User
 
 
-def usable_searches(user: User) -> QuerySet[SavedSearch]:
-    """One's own saved searches and those that all users may use."""
-    return SavedSearch.objects.filter(Q(owner=user) | Q(shared=True)).order_by("name")
+def usable_searches(user: User, campaign_id: int | None) -> QuerySet[SavedSearch]:
+    """One's own saved searches and those that all users may use, of this mode (APP-1)."""
+    searches = usable_in(campaign_id, SavedSearch.objects.all())
+    return searches.filter(Q(owner=user) | Q(shared=True)).order_by("name")
 
 
 class Revealing:
@@ -103,6 +105,7 @@ class WizardForm(forms.Form):
         *args: Any,
         user: User,
         now: datetime.datetime,
+        campaign_id: int | None,
         job: SendJob | None = None,
         ticked: int = 0,
         **kwargs: Any,
@@ -110,14 +113,16 @@ class WizardForm(forms.Form):
         kwargs["initial"] = {**self.initial_of(job), **kwargs.get("initial", {})}
         super().__init__(*args, **kwargs)
         self.now, self.ticked = now, ticked
-        searches = usable_searches(user)
+        searches = usable_searches(user, campaign_id)
         if job and job.search_id:
             searches = SavedSearch.objects.filter(
                 Q(pk=job.search_id) | Q(pk__in=searches.values("pk"))
             ).order_by("name")
         self.fields["search"].queryset = searches
         self.fields["search"].empty_label = _("Choose a search condition")
-        self.fields["template"].queryset = MailTemplate.objects.filter(archived_at=None)
+        self.fields["template"].queryset = usable_in(
+            campaign_id, MailTemplate.objects.filter(archived_at=None)
+        )
         self.fields["template"].empty_label = _("Choose a template")
         self.fields["rule"].choices = [
             (RecipientRule.BY_USER.value, _choice(_("By user"), _(

@@ -12,6 +12,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from leads.models import DmPermission, Lead, Registration
+from leads.scope import narrow_to
 from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
 from mail.models.send_job import FINISHED, JobState, RecipientRule, SendJob
 from mail.recipients.plan import plan_of
@@ -190,6 +191,11 @@ def _evidence(delivery: Delivery) -> list[str]:
 def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
     if job.state == JobState.DRAFT:
         return Explanation("none", "not_decided", _("Nothing is decided yet: this mailing is a draft."))
+    if not narrow_to(Lead.objects.filter(pk=lead.pk), job.campaign_id).exists():
+        return Explanation(
+            "none", "not_in_scope", _("Not in scope: the lead has not applied for “%(campaign)s”, whose mailing this is.")
+            % {"campaign": job.campaign},
+        )  # fmt: skip
     if job.rule == RecipientRule.BY_USER:
         return Explanation(
             "none", "not_in_scope", _("Not in scope: the lead was not ticked when the mailing was confirmed."),

@@ -231,6 +231,23 @@ def expected_page(plan: Plan, reason: str | None, *, now: datetime, limit: int, 
         "WHERE %(wanted)s::text IS NULL OR reason = %(wanted)s ORDER BY lead_id DESC LIMIT %(limit)s OFFSET %(offset)s"
     )
     wanted = None if reason is None else str(reason)
-    sql, parameters = _statement(plan, ending, {"wanted": wanted, "limit": limit, "offset": offset}, now=now)
-    found = _ask(sql, parameters)
+    return _page(plan, ending, {"wanted": wanted, "limit": limit, "offset": offset}, now=now)
+
+
+def expected_cancelled(plan: Plan, *, now: datetime, limit: int, offset: int) -> ExpectedPage:
+    """Of a campaign's plan: those who would be addressed although they have no live application any more (「うちキャンセル済」),
+    newest first."""
+    ending = """
+SELECT lead_id, reason, related_id, count(*) OVER () FROM decision
+WHERE reason = '' AND NOT EXISTS (
+    SELECT FROM campaigns_application application
+    WHERE application.lead_id = decision.lead_id AND application.campaign_id = %(campaign)s
+      AND application.state <> 'cancelled')
+ORDER BY lead_id DESC LIMIT %(limit)s OFFSET %(offset)s
+"""
+    return _page(plan, ending, {"campaign": plan.campaign_id, "limit": limit, "offset": offset}, now=now)
+
+
+def _page(plan: Plan, ending: str, parameters: dict[str, Any], *, now: datetime) -> ExpectedPage:
+    found = _ask(*_statement(plan, ending, parameters, now=now))
     return ExpectedPage([ExpectedLead(row[0], row[1], row[2]) for row in found], found[0][3] if found else 0)

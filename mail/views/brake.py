@@ -9,14 +9,15 @@ from django.views.decorators.http import require_POST
 
 from mail.delivery.brake import go_on
 from mail.views.jobs import confirmed_job
-from settings.permissions import needs_edit
+from settings.permissions import both_modes, needs_edit
 from smp.lib.client_ip import client_ip
 
 
+@both_modes
 @needs_edit
 @require_POST
 def job_go_on(request: HttpRequest, job_id: int) -> HttpResponse:
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     domain = request.POST.get("domain", "").replace("\0", "")[:253]
     if go_on(job, domain, user=request.user, now=timezone.now(), ip=client_ip(request)):
         messages.success(

@@ -1,5 +1,6 @@
 """「個別メール送信履歴」: the list (RES-4) and one mail with everything known about it (RSV-4, ADDR-4, TGT-12)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -10,12 +11,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
+from campaigns.models import Campaign
 from leads.models import DmPermission, Lead, Registration
+from leads.scope import narrow_to
 from mail.bounces.cause import is_hard
 from mail.delivery_list import TIME_LIMIT, TooMuchToRead, delivery_page
 from mail.models import Delivery
 from mail.models.delivery import Cause, DeliveryKind, DeliveryState
 from mail.models.template import MailForm
+from mail.modes import shown_in
 from mail.recipients.explain import explain_delivery
 from mail.recipients.reasons import Reason
 from mail.results import ADDRESSED, ResultGroup
@@ -26,7 +30,8 @@ from mail.sent_mail import NotRebuilt, rebuild
 from mail.single_mail import WAITING
 from mail.smtp.replies import describe_code
 from mail.story import story
-from settings.permissions import needs_view
+from settings.permissions import both_modes, needs_view
+from smp.lib.mode import campaign_of
 
 BIGGEST_ID = 2**63 - 1
 # Somebody's HTML: no scripts, nothing loaded from anywhere, and it may not even navigate.
@@ -52,11 +57,12 @@ class DeliveryFilterForm(forms.Form):
     cause = forms.ChoiceField(label=gettext_lazy("Cause"), required=False)
     kind = forms.ChoiceField(label=gettext_lazy("Sent as"), required=False)
     template = forms.ChoiceField(label=gettext_lazy("Template"), required=False)
+    campaign = forms.ChoiceField(label=gettext_lazy("Campaign"), required=False)
     job = _identifier(gettext_lazy("Mailing (ID)"))
     lead = _identifier(gettext_lazy("Lead ID"))
     before = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST_ID, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, campaign_id: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         everything = ("", _("All"))
         details = [
@@ -72,9 +78,17 @@ class DeliveryFilterForm(forms.Form):
         self.fields["cause"].choices = [everything, *Cause.choices]
         self.fields["kind"].choices = [everything, *DeliveryKind.choices]
         chosen = self.data.get("template", "")
-        choices = template_choices()
+        choices = template_choices(campaign_id)
+        if campaign_id is not None:
+            del self.fields["campaign"]
+        else:
+            campaigns = Campaign.objects.order_by("-id").values_list("pk", "name")
+            self.fields["campaign"].choices = [
+                everything, ("0", _("All-campaign mode only")), *campaigns,
+            ]  # fmt: skip
         if (
-            chosen.isascii()
+            campaign_id is None
+            and chosen.isascii()
             and chosen.isdecimal()
             and len(chosen) < 19
             and chosen not in {key for key, _label in choices}
@@ -86,40 +100,54 @@ class DeliveryFilterForm(forms.Form):
         return [self[name] for name in ("address", "title", "state", "first_day", "last_day")]
 
     def more_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("reason", "code", "cause", "kind", "template", "job", "lead")]
+        names = ("reason", "code", "cause", "kind", "template", "campaign", "job", "lead")
+        return [self[name] for name in names if name in self.fields]
 
     @property
     def more_used(self) -> bool:
         return any(field.value() not in (None, "") or field.errors for field in self.more_fields())
 
 
+@both_modes
 @needs_view
 @require_GET
 def deliveries(request: HttpRequest) -> HttpResponse:
-    form = DeliveryFilterForm(request.GET)
+    campaign_id = campaign_of(request)
+    form = DeliveryFilterForm(request.GET, campaign_id=campaign_id)
     context: dict[str, Any] = {"form": form, "page": None, "lead": None}
     if form.is_valid():
         wanted = form.cleaned_data
         try:
-            context["page"] = delivery_page(wanted, before=wanted["before"])
+            context["page"] = delivery_page(wanted, before=wanted["before"], campaign_id=campaign_id)
         except TooMuchToRead:
             context["too_much"] = int(TIME_LIMIT.total_seconds())
         if wanted["lead"]:
-            context["lead"] = Lead.objects.filter(pk=wanted["lead"]).first()
+            leads = narrow_to(Lead.objects.all(), campaign_id)
+            context["lead"] = leads.filter(pk=wanted["lead"]).first()
+    if context["page"] and campaign_id is None:
+        names = _campaign_names(context["page"].rows)
+        for row in context["page"].rows:
+            row.campaign_name = names.get(row.campaign_id, "")
     return render(request, "mail/deliveries.html", context, status=200 if form.is_valid() else 422)
 
 
-def get_delivery(delivery_id: int) -> Delivery:
-    return get_object_or_404(
-        Delivery.objects.select_related("lead", "template", "job", "snapshot"),
-        pk=min(delivery_id, BIGGEST_ID),
-    )
+def _campaign_names(deliveries: Iterable[Delivery]) -> dict[int | None, str]:
+    """One query, if there is any campaign among them."""
+    ids = {row.campaign_id for row in deliveries if row.campaign_id}
+    return dict(Campaign.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
 
 
+def get_delivery(request: HttpRequest, delivery_id: int) -> Delivery:
+    """One that the mode shows (APP-1)."""
+    deliveries = Delivery.objects.select_related("lead", "template", "job", "snapshot")
+    return get_object_or_404(shown_in(campaign_of(request), deliveries), pk=min(delivery_id, BIGGEST_ID))
+
+
+@both_modes
 @needs_view
 @require_GET
 def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
-    one = get_delivery(delivery_id)
+    one = get_delivery(request, delivery_id)
     try:
         sent, not_rebuilt = rebuild(one), ""
     except NotRebuilt as problem:
@@ -127,6 +155,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
     content = one.snapshot.content if one.snapshot else {}
     context = {
         "delivery": one,
+        "campaign_name": _campaign_names([one]).get(one.campaign_id, ""),
         "sent": sent,
         "not_rebuilt": not_rebuilt,
         "form_label": MailForm(content["form"]).label if content.get("form") in MailForm.values else "",
@@ -170,9 +199,9 @@ def _event_label(what: str) -> str:
     }.get(what, what)  # fmt: skip
 
 
-def _sent_or_404(delivery_id: int):
+def _sent_or_404(request: HttpRequest, delivery_id: int):
     try:
-        return rebuild(get_delivery(delivery_id)).mail
+        return rebuild(get_delivery(request, delivery_id)).mail
     except NotRebuilt as problem:
         raise Http404(str(problem)) from problem
 
@@ -186,21 +215,23 @@ def html_part(html: str) -> HttpResponse:
     return response
 
 
+@both_modes
 @needs_view
 @require_GET
 def delivery_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """The HTML part alone, for the sandboxed frame."""
-    mail = _sent_or_404(delivery_id)
+    mail = _sent_or_404(request, delivery_id)
     if not mail.html:
         raise Http404(_("This mail has no HTML part."))
     return html_part(mail.html)
 
 
+@both_modes
 @needs_view
 @require_GET
 def delivery_source(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """The bytes as handed over, as a download."""
-    mail = _sent_or_404(delivery_id)
+    mail = _sent_or_404(request, delivery_id)
     response = HttpResponse(mail.data, content_type="message/rfc822")
     response["Content-Disposition"] = (
         f'attachment; filename="mail-{delivery_id}-{timezone.localtime():%Y%m%d}.eml"'

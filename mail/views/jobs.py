@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from leads.models import DmPermission, Lead
+from leads.scope import narrow_to
 from leads.search import describe_condition, leads_matching
 from mail import send_again, send_jobs
 from mail.brake_queries import brakes_shown
@@ -34,24 +35,29 @@ from mail.models import SendJob
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import FINISHED, JobState, RecipientRule
 from mail.models.template import MailForm
+from mail.modes import shown_in
 from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.results import ADDRESSED, ResultGroup
 from mail.returned_list import complaints_about, failures_by_cause
 from mail.views.delivery_views import html_part
 from settings import audit
-from settings.permissions import needs_edit, needs_view
+from settings.permissions import both_modes, needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
+from smp.lib.mode import campaign_of, url_in
 from smp.lib.once import once
 
 SORTS = {"id": "pk", "created": "created_at", "scheduled": "scheduled_at", "started": "started_at"}
 
 
-def confirmed_job(job_id: int) -> SendJob:
-    jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related("template", "snapshot", "created_by")
-    return get_object_or_404(jobs, pk=job_id)
+def confirmed_job(request: HttpRequest, job_id: int) -> SendJob:
+    """One that the mode shows (APP-1): inside a campaign its own only, otherwise any."""
+    jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related(
+        "template", "snapshot", "created_by", "campaign"
+    )
+    return get_object_or_404(shown_in(campaign_of(request), jobs), pk=job_id)
 
 
 def permission_labels(job: SendJob) -> list[str]:
@@ -75,13 +81,15 @@ def _rows(jobs: list[SendJob]) -> list[dict[str, Any]]:
 
 
 def _filtered(request: HttpRequest) -> tuple[JobFilter, Any]:
-    found = JobFilter(request.GET, queryset=listed_jobs())
+    campaign_id = campaign_of(request)
+    found = JobFilter(request.GET, queryset=listed_jobs(campaign_id), campaign_id=campaign_id)
     sort = request.GET.get("sort", "")
     field = SORTS.get(sort.removeprefix("-"), "")
     order = [f"{'-' if sort.startswith('-') else ''}{field}", "-pk"] if field else ["-pk"]
     return found, found.qs.order_by(*order)
 
 
+@both_modes
 @needs_view
 @require_GET
 def jobs(request: HttpRequest) -> HttpResponse:
@@ -92,6 +100,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_view
 @require_GET
 def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
@@ -102,6 +111,9 @@ def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
         _("Also send to people who already received it"), _("Reserved for"), _("Sending started at"), _("Sending status"),
         _("Number sent"), _("Made by"),
     ]  # fmt: skip
+    blue = campaign_of(request) is None
+    if blue:
+        header.append(_("Campaign"))
     audit.record(
         "job.export", user=request.user, detail={"filter": dict(request.GET.lists())}, ip=client_ip(request)
     )
@@ -116,6 +128,7 @@ def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
                     _("By user (%(n)s people)") % {"n": job.tick_count} if row["by_user"] else job.search_name,
                     "・".join(row["permissions"]), _("Send to them too") if job.include_sent else _("Leave them out"),
                     job.scheduled_at or _("At once"), job.started_at, row["state"].label, row["sent"], job.created_by,
+                    *([job.campaign or _("All campaigns")] if blue else []),
                 ]  # fmt: skip
 
     return csv_response("send-jobs.csv", header, lines())
@@ -167,10 +180,11 @@ def _reason_rows(job: SendJob, counts: Any) -> list[dict[str, Any]]:
     ]
 
 
+@both_modes
 @needs_view
 @require_GET
 def job(request: HttpRequest, job_id: int) -> HttpResponse:
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     now = timezone.now()
     live = _live(job, request)
     brakes = brakes_shown(job)
@@ -210,7 +224,8 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
             "why_not_deletable": why_not,
             "asked": asked,
             "answers": [
-                {"lead": lead, "explanation": explain(job, lead, now=now)} for lead in leads_named(asked)
+                {"lead": lead, "explanation": explain(job, lead, now=now)}
+                for lead in leads_named(asked, campaign_id=campaign_of(request))
             ]
             if asked
             else [],
@@ -218,12 +233,13 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_view
 @require_GET
 def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
     """The live part, asked for every two seconds while the job runs; when its state or its brakes changed, the page loads
     again."""
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     live = _live(job, request) | {"brake_count": len(brakes_of(job))}
     response = render(request, "mail/job_progress.html", live)
     if request.GET.get("state") != live["state"] or request.GET.get("brakes", "0") != str(
@@ -239,13 +255,14 @@ def _sent_content(job: SendJob) -> dict[str, Any]:
     return dict(job.snapshot.content)
 
 
+@both_modes
 @needs_view
 @require_GET
 def job_content(request: HttpRequest, job_id: int) -> HttpResponse:
     """The template as it was when the job started (RSV-1, RSV-4), merge fields unfilled; before that, the template's page."""
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     if job.snapshot_id is None:
-        return redirect("template", job.template_id)
+        return redirect(url_in(job.campaign_id, "template", job.template_id))
     content = _sent_content(job)
     addresses = [
         (_("To"), "to"), (_("CC"), "cc"), (_("BCC"), "bcc"), (_("Reply-To"), "reply_to"), (_("Errors to"), "errors_to"),
@@ -255,6 +272,7 @@ def job_content(request: HttpRequest, job_id: int) -> HttpResponse:
         "mail/job_content.html",
         {
             "job": job,
+            "template_url": url_in(job.campaign_id, "template", job.template_id),
             "content": content,
             "addresses": [(label, content.get(field)) for label, field in addresses if content.get(field)],
             "attachments": [part["name"] for part in content.get("attachments", [])],
@@ -264,18 +282,19 @@ def job_content(request: HttpRequest, job_id: int) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_view
 @require_GET
 def job_html(request: HttpRequest, job_id: int) -> HttpResponse:
     """The HTML part alone, for the sandboxed frame: somebody's HTML, so nothing runs and nothing is loaded."""
-    content = _sent_content(confirmed_job(job_id))
+    content = _sent_content(confirmed_job(request, job_id))
     if content["form"] == MailForm.TEXT:
         raise Http404
     return html_part(content["html_body"])
 
 
 def _act(request: HttpRequest, job_id: int, act: Callable[..., Any], done: str) -> HttpResponse:
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     try:
         act(job, user=request.user, now=timezone.now(), ip=client_ip(request))
     except send_jobs.Refused as refused:
@@ -285,6 +304,7 @@ def _act(request: HttpRequest, job_id: int, act: Callable[..., Any], done: str) 
     return redirect("job", job.pk)
 
 
+@both_modes
 @needs_edit
 @require_POST
 @once
@@ -292,6 +312,7 @@ def job_pause(request: HttpRequest, job_id: int) -> HttpResponse:
     return _act(request, job_id, send_jobs.pause, _("Paused. Nothing more is handed over until you resume."))
 
 
+@both_modes
 @needs_edit
 @require_POST
 @once
@@ -299,6 +320,7 @@ def job_resume(request: HttpRequest, job_id: int) -> HttpResponse:
     return _act(request, job_id, send_jobs.resume, _("Resumed."))
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
@@ -308,13 +330,14 @@ def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
         return _act(
             request, job_id, send_jobs.stop, _("Stopped. What was not handed over yet will not be sent.")
         )
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     if job.state in FINISHED:
         messages.error(request, _("This mailing is over; there is nothing left to stop."))
         return redirect("job", job.pk)
     return render(request, "mail/job_stop.html", {"job": job, "counts": send_jobs.counts_now(job)})
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
@@ -327,7 +350,7 @@ def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
             send_jobs.delete_reservation,
             _("The reservation was deleted. Nothing will be sent."),
         )
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     deletable, why_not = send_jobs.may_delete(job, timezone.now())
     if not deletable:
         messages.error(request, why_not)
@@ -335,6 +358,7 @@ def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
     return render(request, "mail/job_delete.html", {"job": job})
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
@@ -352,7 +376,7 @@ def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
             partial(send_again.send_unknown_again, delivery_id=delivery_id),
             _("The mails with an unknown outcome are sent again."),
         )
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     rows = job.deliveries.filter(state=DeliveryState.UNKNOWN)
     unknown = (rows.filter(pk=delivery_id) if only else rows).count()
     if not unknown:
@@ -363,6 +387,7 @@ def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
@@ -372,7 +397,7 @@ def job_retry_failed(request: HttpRequest, job_id: int) -> HttpResponse:
         return _act(
             request, job_id, send_again.retry_failed, _("The failed mails that can pass are sent again.")
         )
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     mails = send_again.count_retryable(job)
     if not mails or job.state not in send_again.STATES:
         messages.error(request, _("No failed mail of this mailing failed for a reason that can pass."))
@@ -380,11 +405,12 @@ def job_retry_failed(request: HttpRequest, job_id: int) -> HttpResponse:
     return render(request, "mail/job_retry_failed.html", {"job": job, "mails": mails})
 
 
+@both_modes
 @needs_view
 @require_GET
 def job_leads(request: HttpRequest, job_id: int) -> HttpResponse:
     """TGT-8: the list of leads of a by-user job, as it was ticked."""
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     if job.rule != RecipientRule.BY_USER:
         return redirect("job", job.pk)
     leads = Lead.objects.filter(pk__in=job.ticked.values("lead_id")).order_by("-pk")
@@ -397,15 +423,16 @@ def job_leads(request: HttpRequest, job_id: int) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_view
 @require_GET
 def job_matching(request: HttpRequest, job_id: int) -> HttpResponse:
     """「いま検索する」: who matches the condition now, as it was when the job was confirmed (TGT-8)."""
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     if job.rule != RecipientRule.BY_SEARCH or job.condition is None:
         return redirect("job", job.pk)
     try:
-        leads = leads_matching(job.condition, now=timezone.now()).order_by("-pk")
+        leads = narrow_to(leads_matching(job.condition, now=timezone.now()), job.campaign_id).order_by("-pk")
         return _lead_list(
             request, job, leads, _("Leads that match now"),
             _("The condition of this mailing, searched on today's data. Who was really addressed is on the page of the mailing."),
@@ -420,11 +447,12 @@ def _lead_list(request: HttpRequest, job: SendJob, leads: Any, title: str, text:
     return render(request, "mail/job_leads.html", {"job": job, "page": page, "title": title, "text": text})
 
 
+@both_modes
 @needs_view
 @require_GET
 def job_changed(request: HttpRequest, job_id: int) -> HttpResponse:
     """Leads of a by-user reservation whose DM許可 changed since: they are mailed all the same (TGT-2, TGT-4)."""
-    job = confirmed_job(job_id)
+    job = confirmed_job(request, job_id)
     page = Paginator(changed_permissions(job), rows_per_page()).get_page(request.GET.get("page"))
     labels = dict(DmPermission.choices)
     rows = [

@@ -12,13 +12,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
-from mail.models import ReturnedKind, ReturnedMail
+from mail.models import ReturnedKind
 from mail.models.delivery import Cause
 from mail.returned_list import returned_matching, returned_page, with_owners
 from settings import audit
-from settings.permissions import needs_view
+from settings.permissions import both_modes, needs_view
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
+from smp.lib.mode import campaign_of
 
 BIGGEST_ID = 2**63 - 1
 
@@ -62,20 +63,24 @@ class ReturnedFilterForm(forms.Form):
         return any(field.value() not in (None, "") or field.errors for field in self.more_fields())
 
 
+@both_modes
 @needs_view
 @require_GET
 def returned_mails(request: HttpRequest) -> HttpResponse:
     form = ReturnedFilterForm(request.GET)
     context: dict[str, Any] = {"form": form, "page": None, "nothing_yet": False}
     if form.is_valid():
-        context["page"] = page = returned_page(form.cleaned_data, before=form.cleaned_data["before"])
+        context["page"] = page = returned_page(
+            form.cleaned_data, before=form.cleaned_data["before"], campaign_id=campaign_of(request)
+        )
         if not page.rows:
-            context["nothing_yet"] = not ReturnedMail.objects.exists()
+            context["nothing_yet"] = not returned_matching({}, campaign_id=campaign_of(request)).exists()
             context["bounce_domain"] = settings.BOUNCE_DOMAIN
             context["mailbox"] = bool(settings.BOUNCE_IMAP)
     return render(request, "mail/returned_mails.html", context, status=200 if form.is_valid() else 422)
 
 
+@both_modes
 @needs_view
 @require_GET
 def returned_export(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
@@ -94,8 +99,10 @@ def returned_export(request: HttpRequest) -> HttpResponse | StreamingHttpRespons
         _("Effect"), _("Mail (ID)"), _("Mailing (ID)"), _("Lead ID"), _("Forwarded to"), _("Forwarded at"),
     ]  # fmt: skip
 
+    campaign_id = campaign_of(request)
+
     def lines() -> Iterator[list[Any]]:
-        found = returned_matching(form.cleaned_data).iterator(chunk_size=500)
+        found = returned_matching(form.cleaned_data, campaign_id=campaign_id).iterator(chunk_size=500)
         while mails := list(islice(found, 500)):
             for row in with_owners(mails):
                 mail = row.mail

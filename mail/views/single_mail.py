@@ -32,16 +32,17 @@ from mail.single_mail import (
 )
 from mail.templates import AttachmentRefused
 from mail.views.delivery_views import get_delivery, html_part
-from settings.permissions import needs_edit, needs_view
+from settings.permissions import both_modes, needs_edit, needs_view
 from smp.lib.client_ip import client_ip
 from smp.lib.once import once
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 def single_mail(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """The simple mail screen. Nothing is sent from here."""
-    original = get_delivery(delivery_id)
+    original = get_delivery(request, delivery_id)
     now = timezone.now()
     draft = read_draft(original, request.GET.get("draft", ""))
     try:
@@ -82,6 +83,7 @@ def single_mail(request: HttpRequest, delivery_id: int) -> HttpResponse:
     return render(request, "mail/single_mail.html", context, status=422 if form.errors else 200)
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
@@ -116,6 +118,7 @@ def single_mail_confirm(request: HttpRequest, delivery_id: int) -> HttpResponse:
     return render(request, "mail/single_mail_confirm.html", context)
 
 
+@both_modes
 @needs_edit
 @require_GET
 def single_mail_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
@@ -126,18 +129,19 @@ def single_mail_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
     return html_part(draft_mail(draft, now=timezone.now()).html)
 
 
+@both_modes
 @needs_view
 @require_GET
 def single_mail_done(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """「送信完了」, with the way to the new mail and its result."""
-    sent = get_delivery(delivery_id)
+    sent = get_delivery(request, delivery_id)
     if sent.kind != DeliveryKind.SINGLE:
         raise Http404
     return render(request, "mail/single_mail_done.html", {"delivery": sent})
 
 
 def _draft(request: HttpRequest, delivery_id: int) -> tuple[Delivery, Draft | None]:
-    original = get_delivery(delivery_id)
+    original = get_delivery(request, delivery_id)
     return original, read_draft(original, request.GET.get("draft", ""))
 
 

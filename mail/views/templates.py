@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from leads.address import normalise_email
 from leads.models import Lead
+from leads.scope import leads_in
 from mail.address_fields import AddressFieldError
 from mail.forms.templates import TemplateFilterForm, TemplateForm, TestSendForm
 from mail.merge_fields import MergeField, merge_fields
@@ -23,6 +24,7 @@ from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
 from mail.models import MailTemplate, TemplateAttachment
 from mail.models.send_job import JobState, SendJob
+from mail.modes import usable_in
 from mail.template_check import check_template, lacks_legal_notice, unencodable_in
 from mail.templates import (
     AttachmentRefused,
@@ -40,9 +42,10 @@ from mail.templates import (
 )
 from mail.test_send import TestRefused, merge_values, send_test, test_lead
 from mail.views.wizard import wizard_run
-from settings.permissions import needs_edit, needs_view
+from settings.permissions import both_modes, campaign_mode, needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
+from smp.lib.mode import campaign_of
 from smp.lib.once import once
 
 SORTS = {"name", "updated_at", "last_used_at", "sent_count"}
@@ -52,11 +55,12 @@ PREVIEW_POLICY = (
 )
 
 
+@both_modes
 @needs_view
 @require_GET
 def templates(request: HttpRequest) -> HttpResponse:
     form = TemplateFilterForm(request.GET)
-    found = listed_templates(archived=form.is_valid() and form.cleaned_data["archived"])
+    found = listed_templates(campaign_of(request), archived=form.is_valid() and form.cleaned_data["archived"])
     if form.is_valid():
         if words := form.cleaned_data["q"].replace("\0", ""):
             found = found.filter(Q(name__icontains=words) | Q(subject__icontains=words))
@@ -72,16 +76,19 @@ def templates(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _template(template_id: int) -> MailTemplate:
-    return get_object_or_404(MailTemplate.objects.select_related("created_by", "updated_by"), pk=template_id)
+def _template(request: HttpRequest, template_id: int) -> MailTemplate:
+    """One of the mode's own; 404 for those of another one (APP-1)."""
+    templates = MailTemplate.objects.select_related("created_by", "updated_by")
+    return get_object_or_404(usable_in(campaign_of(request), templates), pk=template_id)
 
 
+@both_modes
 @needs_view
 @require_GET
 def template(request: HttpRequest, template_id: int) -> HttpResponse:
     """One template: what stands in its way, the preview with a lead's data, and how it was used."""
     now = timezone.now()
-    shown = _template(template_id)
+    shown = _template(request, template_id)
     lead, why = _preview_lead(request)
     mail, refusal = _build(shown, lead, now)
     jobs = waiting_jobs(shown)
@@ -110,16 +117,17 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
         "soon": starts_soon(jobs, now),
         "lost": lost,
         "attachments": shown.attachments.defer("content"),
-        "usage": listed_templates(archived=shown.archived_at is not None).get(pk=shown.pk),
+        "usage": listed_templates(shown.campaign_id, archived=shown.archived_at is not None).get(pk=shown.pk),
     }
     return render(request, "mail/template.html", context)
 
 
+@both_modes
 @needs_view
 @require_GET
 def template_html(request: HttpRequest, template_id: int) -> HttpResponse:
     """The merged HTML alone, for the sandboxed frame of the preview."""
-    shown = _template(template_id)
+    shown = _template(request, template_id)
     lead, _why = _preview_lead(request)
     mail, _refusal = _build(shown, lead, timezone.now())
     response = HttpResponse(mail.html if mail else "", content_type="text/html; charset=utf-8")
@@ -132,8 +140,8 @@ def _preview_lead(request: HttpRequest) -> tuple[Lead | None, str]:
     """The lead named by `lead` (an ID, an address or a name), otherwise the one a test mail would use (TEST-2)."""
     words = request.GET.get("lead", "").replace("\0", "").strip()[:200]
     if not words:
-        return test_lead()
-    leads = Lead.objects.existing().order_by("-id")
+        return test_lead(campaign_id=campaign_of(request))
+    leads = leads_in(campaign_of(request)).order_by("-id")
     number = words.lstrip("#")
     lead = (
         leads.filter(pk=int(number)).first()
@@ -148,7 +156,7 @@ def _preview_lead(request: HttpRequest) -> tuple[Lead | None, str]:
         parts = words.replace("\u3000", " ").split(" ", 1)
         lead = leads.filter(last_name=parts[0], first_name=parts[-1]).first() if len(parts) == 2 else None
     if lead is None:
-        lead, why = test_lead()
+        lead, why = test_lead(campaign_id=campaign_of(request))
         return lead, _("No lead was found for “%(words)s”.") % {"words": words} + " " + why
     return lead, _("The lead you chose.")
 
@@ -161,7 +169,7 @@ def _build(shown: MailTemplate, lead: Lead | None, now: datetime) -> tuple[Built
         if lead is None:
             content, address = as_test(content) | {"subject": content["subject"]}, "test@example.com"
         skeleton = Skeleton(content)
-        values = merge_values(skeleton, lead, now=now)
+        values = merge_values(skeleton, lead, now=now, campaign_id=shown.campaign_id)
         return skeleton.build(
             values, delivery_id=0, lead_id=lead.pk if lead else None, sent_at=now, address=address
         ), ""
@@ -179,18 +187,20 @@ def _headers(mail: BuiltMail) -> list[tuple[str, str]]:
     return [(name, value) for name, value in fields]
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
 def template_new(request: HttpRequest) -> HttpResponse:
-    return _edit(request, new_template())
+    return _edit(request, new_template(campaign_of(request)))
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
 def template_edit(request: HttpRequest, template_id: int) -> HttpResponse:
-    return _edit(request, _template(template_id))
+    return _edit(request, _template(request, template_id))
 
 
 def _edit(request: HttpRequest, edited: MailTemplate) -> HttpResponse:
@@ -208,7 +218,7 @@ def _edit(request: HttpRequest, edited: MailTemplate) -> HttpResponse:
             )
         except Conflict as conflict:
             form.add_error(None, str(conflict))
-            stored = _template(edited.pk)
+            stored = _template(request, edited.pk)
             # Saving once more is the way to overwrite, after looking.
             form.data = form.data.copy()
             form.data["seen_at"] = stored.updated_at.isoformat()
@@ -240,19 +250,55 @@ def _picker(fields: list[MergeField]) -> list[dict[str, Any]]:
     return [{"label": label, "fields": entries} for label, entries in groups.items()]
 
 
+@both_modes
 @needs_edit
 @require_POST
 @once
 def template_copy(request: HttpRequest, template_id: int) -> HttpResponse:
-    copy = copy_template(_template(template_id), user=request.user, ip=client_ip(request))
+    copy = copy_template(
+        _template(request, template_id),
+        campaign_id=campaign_of(request),
+        user=request.user,
+        ip=client_ip(request),
+    )
     messages.success(request, _("The template was copied."))
     return redirect("template_edit", copy.pk)
 
 
+@campaign_mode
+@needs_edit
+@require_http_methods(["GET", "POST"])
+@once
+def templates_of_all(request: HttpRequest) -> HttpResponse:
+    """「全キャンペーンのテンプレートからコピー」: those of the all-campaign mode, each with a button that copies it into this
+    campaign. The copy is this campaign's own; the original stays as it is."""
+    general = listed_templates(None)
+    if request.method == "POST":
+        text = request.POST.get("template", "")
+        wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+        copy = copy_template(
+            get_object_or_404(general, pk=wanted),
+            campaign_id=campaign_of(request),
+            user=request.user,
+            ip=client_ip(request),
+        )
+        messages.success(request, _("The template was copied into this campaign."))
+        return redirect("template_edit", copy.pk)
+    if words := request.GET.get("q", "").replace("\0", "").strip()[:200]:
+        general = general.filter(Q(name__icontains=words) | Q(subject__icontains=words))
+    page = Paginator(general, rows_per_page()).get_page(request.GET.get("page"))
+    return render(
+        request,
+        "mail/templates_of_all.html",
+        {"page_obj": page, "templates": page.object_list, "q": words},
+    )
+
+
+@both_modes
 @needs_edit
 @require_POST
 def template_archive(request: HttpRequest, template_id: int) -> HttpResponse:
-    shown = _template(template_id)
+    shown = _template(request, template_id)
     if archive_template(shown, user=request.user, now=timezone.now(), ip=client_ip(request)):
         messages.success(request, _("The template was archived. Histories keep it."))
         return redirect("templates")
@@ -260,31 +306,34 @@ def template_archive(request: HttpRequest, template_id: int) -> HttpResponse:
     return redirect("template", shown.pk)
 
 
+@both_modes
 @needs_edit
 @require_POST
 def template_restore(request: HttpRequest, template_id: int) -> HttpResponse:
-    shown = _template(template_id)
+    shown = _template(request, template_id)
     restore_template(shown, user=request.user, ip=client_ip(request))
     messages.success(request, _("The template is back in the list."))
     return redirect("template", shown.pk)
 
 
+@both_modes
 @needs_view
 @require_GET
 def template_attachment(request: HttpRequest, template_id: int, attachment_id: int) -> HttpResponse:
     """Downloads a file; never shown inside this site, whatever it says it is."""
-    file = get_object_or_404(TemplateAttachment, pk=attachment_id, template_id=template_id)
+    file = get_object_or_404(TemplateAttachment, pk=attachment_id, template=_template(request, template_id))
     response = HttpResponse(bytes(file.content), content_type="application/octet-stream")
     response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.file_name, safe='')}"
     return response
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 @once
 def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
     """TEST-1. `lead` (repeatable): leads ticked before (TEST-3). `job`: the wizard run it came from, for its ticks and the way back."""
-    shown = _template(template_id)
+    shown = _template(request, template_id)
     source = request.POST if request.method == "POST" else request.GET
     ticked = [
         int(value)
@@ -312,7 +361,7 @@ def template_test_send(request: HttpRequest, template_id: int) -> HttpResponse:
             where = ", ".join(delivery.address for delivery in sent)
             messages.success(request, _("The test mail is on its way to %(where)s.") % {"where": where})
             return redirect(back)
-    lead, why = test_lead(ticked)
+    lead, why = test_lead(ticked, campaign_id=shown.campaign_id)
     context = {
         "template": shown,
         "form": form,

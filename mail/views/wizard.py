@@ -14,34 +14,40 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from leads.lead_list import simple_search
 from leads.models import DmPermission, Lead, SavedSearch
+from leads.scope import leads_in, narrow_to
 from leads.search import describe_condition, leads_matching
 from mail import send_jobs
 from mail.forms.wizard import WizardForm
 from mail.models import MailTemplate, SendJob
 from mail.models.send_job import JobState, RecipientRule
 from mail.models.template import Purpose
+from mail.modes import usable_in
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
-from mail.recipients.resolve import expected_counts, expected_page
+from mail.recipients.resolve import ExpectedPage, expected_cancelled, expected_counts, expected_page
 from mail.template_check import lacks_legal_notice
 from mail.templates import legal_footer
-from settings.permissions import needs_edit
+from settings.permissions import both_modes, needs_edit
 from smp.lib.client_ip import client_ip
+from smp.lib.mode import campaign_of
 from smp.lib.once import once
 
 PAGE = 50
+CANCELLED = "cancelled"  # among the addressed of a campaign's job; no reason of EXC-1
 STEPS = ("condition", "leads", "confirm", "done")
 
 
 def drafts_of(request: HttpRequest) -> QuerySet[SendJob]:
-    """Unfinished runs this user may open: their own; a privileged administrator's may be anybody's."""
-    drafts = SendJob.objects.filter(state=JobState.DRAFT)
+    """Unfinished runs of the mode this user may open: their own; a privileged administrator's may be anybody's."""
+    drafts = usable_in(campaign_of(request), SendJob.objects.filter(state=JobState.DRAFT))
     return drafts if request.user.may_administer else drafts.filter(created_by=request.user)
 
 
 def wizard_run(request: HttpRequest, job_id: int) -> SendJob:
-    """The run behind a wizard page: a draft this user may open, or a confirmed job. 404 for anything else."""
-    job = SendJob.objects.select_related("template", "search", "created_by").filter(pk=job_id).first()
+    """The run behind a wizard page: a draft this user may open, or a confirmed job, of this very mode (APP-1). 404 for
+    anything else."""
+    jobs = SendJob.objects.select_related("template", "search", "created_by", "campaign")
+    job = usable_in(campaign_of(request), jobs).filter(pk=job_id).first()
     if job is None or (
         job.state == JobState.DRAFT
         and not (request.user.may_administer or job.created_by_id == request.user.pk)
@@ -78,26 +84,30 @@ def _next_page(job: SendJob) -> HttpResponse:
     return redirect("wizard_leads" if job.rule == RecipientRule.BY_USER else "wizard_confirm", job.pk)
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 def wizard(request: HttpRequest) -> HttpResponse:
     """The entry: page 1 for a new run (`?search=ID`, `?template=ID` fill it in), and the unfinished runs."""
     now = timezone.now()
     if request.method == "POST":
-        form = WizardForm(request.POST, user=request.user, now=now)
+        form = WizardForm(request.POST, user=request.user, now=now, campaign_id=campaign_of(request))
         if form.is_valid():
             values = form.draft_values()
             job = send_jobs.create_draft(
-                user=request.user, token=form.cleaned_data["token"],
+                user=request.user, token=form.cleaned_data["token"], campaign_id=campaign_of(request),
                 **{name: value for name, value in values.items() if name != "search"}, search=values["search"],
             )  # fmt: skip
-            # The same page posted twice finds the run it made the first time (RSV-5).
+            # The same page posted twice finds the run it made the first time (RSV-5); the token of somebody else's or
+            # of another mode finds nothing.
+            job = wizard_run(request, job.pk)
             if job.state != JobState.DRAFT:
                 return redirect("wizard_done", job.pk)
-            wizard_run(request, job.pk)
             return _next_page(_change(job, form))
     else:
-        form = WizardForm(user=request.user, now=now, initial=_prefill(request))
+        form = WizardForm(
+            user=request.user, now=now, campaign_id=campaign_of(request), initial=_prefill(request)
+        )
     drafts = (
         drafts_of(request)
         .select_related("template", "created_by")
@@ -116,7 +126,13 @@ def _prefill(request: HttpRequest) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, model in (("search", SavedSearch), ("template", MailTemplate)):
         text = request.GET.get(name, "")
-        if text.isascii() and text.isdigit() and (row := model.objects.filter(pk=int(text)).first()):
+        rows = usable_in(campaign_of(request), model.objects.all())
+        if (
+            text.isascii()
+            and text.isdigit()
+            and len(text) < 19
+            and (row := rows.filter(pk=int(text)).first())
+        ):
             found[name] = row.pk
     return found
 
@@ -130,6 +146,7 @@ def _change(job: SendJob, form: WizardForm) -> SendJob:
     return send_jobs.change_draft(job, **values)
 
 
+@both_modes
 @needs_edit
 @require_POST
 @once
@@ -146,15 +163,18 @@ def wizard_from_leads(request: HttpRequest) -> HttpResponse:
     if len(ids) > send_jobs.BY_USER_LIMIT:
         messages.error(request, send_jobs.too_many_text(len(ids)))
         return redirect("wizard")
-    job = send_jobs.create_draft(user=request.user, rule=RecipientRule.BY_USER, lead_ids=ids)
+    job = send_jobs.create_draft(
+        user=request.user, rule=RecipientRule.BY_USER, lead_ids=ids, campaign_id=campaign_of(request)
+    )
     return redirect("wizard_condition", job.pk)
 
 
+@both_modes
 @needs_edit
 @require_GET
 def wizard_templates(request: HttpRequest) -> HttpResponse:
     """The choices of the template field whose name or subject has the typed words (htmx; the field works without)."""
-    found = MailTemplate.objects.filter(archived_at=None)
+    found = usable_in(campaign_of(request), MailTemplate.objects.filter(archived_at=None))
     for word in request.GET.get("words", "").replace("\0", "").split()[:5]:
         found = found.filter(Q(name__icontains=word) | Q(subject__icontains=word))
     return render(
@@ -164,6 +184,7 @@ def wizard_templates(request: HttpRequest) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 def wizard_condition(request: HttpRequest, job_id: int) -> HttpResponse:
@@ -171,7 +192,14 @@ def wizard_condition(request: HttpRequest, job_id: int) -> HttpResponse:
     if job.state != JobState.DRAFT:
         return redirect("wizard_done", job.pk)
     ticked = job.ticked.count()
-    form = WizardForm(request.POST or None, user=request.user, now=timezone.now(), job=job, ticked=ticked)
+    form = WizardForm(
+        request.POST or None,
+        user=request.user,
+        now=timezone.now(),
+        campaign_id=job.campaign_id,
+        job=job,
+        ticked=ticked,
+    )
     if request.method == "POST" and form.is_valid():
         try:
             return _next_page(_change(job, form))
@@ -188,13 +216,14 @@ def wizard_condition(request: HttpRequest, job_id: int) -> HttpResponse:
 def _leads_to_tick(request: HttpRequest, job: SendJob, show: str) -> QuerySet[Lead]:
     """TGT-5: those who match page 1's condition, or those who are ticked; narrowed by the text typed above the list."""
     if show == "ticked" or job.condition is None:
-        found = Lead.objects.existing().filter(pk__in=job.ticked.values("lead_id"))
+        found = leads_in(job.campaign_id).filter(pk__in=job.ticked.values("lead_id"))
     else:
-        found = leads_matching(job.condition, now=timezone.now())
+        found = narrow_to(leads_matching(job.condition, now=timezone.now()), job.campaign_id)
     found = simple_search(found, request.GET.get("q", "")[:200])
     return found.order_by("-pk")
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 def wizard_leads(request: HttpRequest, job_id: int) -> HttpResponse:
@@ -285,6 +314,7 @@ def _ready_for_confirmation(job: SendJob) -> str | None:
     return None
 
 
+@both_modes
 @needs_edit
 @require_http_methods(["GET", "POST"])
 def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
@@ -317,6 +347,7 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
     except ValidationError as invalid:
         messages.error(request, " ".join(invalid.messages))
         return redirect("wizard_condition", job.pk)
+    cancelled = expected_cancelled(plan, now=now, limit=1, offset=0).total if job.campaign_id else 0
     problems = send_jobs.problems(job, now=now)
     unwanted = DmPermission.UNWANTED in job.dm_permissions
     return render(
@@ -331,7 +362,8 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
             "unwanted": unwanted, "refusers": send_jobs.refusers_expected(job, now=now) if unwanted else 0,
             "advertising": plan.purpose == Purpose.ADVERTISING,
             "legal_help": job.template is not None and lacks_legal_notice(job.template),
-            "legal_lines": legal_footer().strip(),
+            "legal_lines": legal_footer().strip(), "cancelled": cancelled,
+            "applicants": leads_in(job.campaign_id).count() if job.campaign_id else None,
         },
     )  # fmt: skip
 
@@ -355,6 +387,15 @@ def _funnel(counts: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _expected_leads(job: SendJob, who: str, *, offset: int) -> ExpectedPage:
+    plan, now = plan_of(job), timezone.now()
+    if who == CANCELLED:
+        return expected_cancelled(plan, now=now, limit=PAGE, offset=offset)
+    reason = None if who == "in_scope" else "" if who == "addressed" else who
+    return expected_page(plan, reason, now=now, limit=PAGE, offset=offset)
+
+
+@both_modes
 @needs_edit
 @require_GET
 def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
@@ -368,15 +409,14 @@ def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
     labels = {"in_scope": _("Everyone in scope"), "addressed": _("Expected to be sent")} | {
         reason.value: str(reason.label) for reason in DECIDED_AT_START
     }
+    if job.campaign_id is not None:
+        labels[CANCELLED] = _("Expected to be sent, although cancelled")
     if who not in labels:
         raise Http404
     text = request.GET.get("page", "1")
     number = min(max(int(text), 1), 10**6) if text.isascii() and text.isdigit() and len(text) < 10 else 1
     try:
-        found = expected_page(
-            plan_of(job), None if who == "in_scope" else "" if who == "addressed" else who,
-            now=timezone.now(), limit=PAGE, offset=PAGE * (number - 1),
-        )  # fmt: skip
+        found = _expected_leads(job, who, offset=PAGE * (number - 1))
     except ValidationError as invalid:
         messages.error(request, " ".join(invalid.messages))
         return redirect("wizard_condition", job.pk)
@@ -404,6 +444,7 @@ def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
     )  # fmt: skip
 
 
+@both_modes
 @needs_edit
 @require_GET
 def wizard_done(request: HttpRequest, job_id: int) -> HttpResponse:
@@ -418,6 +459,7 @@ def wizard_done(request: HttpRequest, job_id: int) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_edit
 @require_POST
 def wizard_discard(request: HttpRequest, job_id: int) -> HttpResponse:

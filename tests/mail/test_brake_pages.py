@@ -12,7 +12,7 @@ from mail import send_jobs
 from mail.delivery.brake import Tally, braked_domains, count_results
 from mail.models import JobDomain
 from settings.models import Role
-from tests.factories import make_delivery, make_lead, make_sending_job, make_user
+from tests.factories import make_campaign, make_delivery, make_lead, make_sending_job, make_user
 
 pytestmark = pytest.mark.django_db
 HOSTILE = "550 <script>alert(1)</script> {{ 姓 }}"
@@ -95,8 +95,15 @@ def test_who_may(client, misaki):
     assert "ブレーキがかかっています" in html and "送信を続ける</button>" not in html
     assert client.post(url, {"domain": "docomo.ne.jp"}).status_code == 403
     assert braked_domains([job.pk]) == {job.pk: {"docomo.ne.jp"}}
-    client.force_login(make_user("kenta", role=Role.CAMPAIGN))
-    assert client.post(url, {"domain": "docomo.ne.jp"}).status_code == 302
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    campaign = make_campaign(members=[kenta])
+    client.force_login(kenta)
+    inside = f"/c/{campaign.pk}{url}"
+    assert client.post(inside, {"domain": "docomo.ne.jp"}).status_code == 404  # not his campaign's job
+    assert braked_domains([job.pk]) == {job.pk: {"docomo.ne.jp"}}
+    job.campaign = campaign
+    job.save()
+    assert client.post(inside, {"domain": "docomo.ne.jp"}).status_code == 302
     assert braked_domains([job.pk]) == {job.pk: set()}
 
 

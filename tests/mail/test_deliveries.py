@@ -124,7 +124,7 @@ def test_a_jobs_pages_are_cut_by_lead(client, yui, monkeypatch):
 def test_a_search_that_takes_too_long_says_what_to_do(client, yui, monkeypatch):
     make_delivery()
 
-    def slow(wanted):
+    def slow(wanted, *, campaign_id):
         return Delivery.objects.extra(where=["pg_sleep(2) IS NOT NULL"])
 
     monkeypatch.setattr(delivery_list, "deliveries_matching", slow)

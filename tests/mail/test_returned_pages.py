@@ -18,7 +18,7 @@ from mail.links import envelope_sender
 from mail.management.commands import receive_mail
 from mail.models import ReturnedMail
 from settings.models import AuditEntry, Role
-from tests.factories import make_delivery, make_job, make_lead, make_user
+from tests.factories import make_campaign, make_delivery, make_job, make_lead, make_user
 from tests.mail.returned import bounce, complaint
 
 
@@ -209,8 +209,10 @@ def test_leads_are_found_by_the_cause_of_a_failure(db, now):
 
 
 def test_the_template_form_says_what_the_address_does(client, settings):
-    client.force_login(make_user("kenta", role=Role.CAMPAIGN))
-    text = client.get(reverse("template_new")).content.decode()
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    campaign = make_campaign(members=[kenta])
+    client.force_login(kenta)
+    text = client.get(f"/c/{campaign.pk}" + reverse("template_new")).content.decode()
     assert f"failure@{settings.MAIL_DOMAIN}" in text
     assert "転送もします" in text
 

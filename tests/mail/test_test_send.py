@@ -12,9 +12,9 @@ from mail.delivery.engine import deliver
 from mail.links import NOBODY, opt_out_url
 from mail.message import Skeleton
 from mail.models import Delivery, MailTemplate, SendJobLead
-from mail.test_send import TestRefused, register_test_lead_filter, send_test, split_test_addresses, test_lead
+from mail.test_send import TestRefused, fitting_leads, send_test, split_test_addresses, test_lead
 from settings.models import AuditEntry
-from tests.factories import make_job, make_lead, make_template, make_user
+from tests.factories import make_application, make_campaign, make_job, make_lead, make_template, make_user
 
 
 @pytest.fixture
@@ -43,21 +43,40 @@ def test_the_lead_that_registered_last_of_those_who_fit(db):
     assert test_lead()[0] == chosen
 
 
-def test_apps_above_can_narrow_further(db):
-    """TEST-2 「申込をキャンセルしていない」 comes from the app that knows applications."""
-    from mail import test_send
+def test_who_cancelled_last_is_not_used_among_all_campaigns(db):
+    """TEST-2 「申込をキャンセルしていない」 (R053), blue: the newest application is what counts."""
+    first, second = make_campaign(), make_campaign("別のセミナー")
+    cancelled, again, elsewhere, merged, never = (fit(days) for days in (1, 2, 3, 4, 5))
+    make_application(first, cancelled)
+    make_application(second, cancelled, state="cancelled", cancelled_by="lead")
+    make_application(first, again, state="cancelled", cancelled_by="lead")
+    make_application(first, again)
+    make_application(first, elsewhere, state="cancelled", cancelled_by="lead")
+    make_application(second, elsewhere)
+    make_application(first, merged)
+    make_application(second, merged, state="cancelled", cancelled_by="merged")  # nobody's cancelling
+    fitting = [lead.pk for lead in fitting_leads()]
+    assert fitting == [again.pk, elsewhere.pk, merged.pk, never.pk]
+    assert test_lead()[0] == again
 
-    cancelled, other = fit(1), fit(2)
 
-    def not_cancelled(leads):
-        return leads.exclude(pk=cancelled.pk)
-
-    register_test_lead_filter(not_cancelled)
-    try:
-        assert test_lead()[0] == other
-    finally:
-        test_send._FILTERS.remove(not_cancelled)
-    assert test_lead()[0] == cancelled
+def test_of_a_campaign_an_applicant_who_has_not_cancelled(db):
+    """TEST-2 inside a campaign (orange): only the application for this campaign counts."""
+    campaign, other = make_campaign(), make_campaign("別のセミナー")
+    cancelled, stranger, elsewhere, again = (fit(days) for days in (1, 2, 3, 4))
+    make_application(campaign, cancelled, state="cancelled", cancelled_by="lead")
+    make_application(other, stranger)
+    make_application(campaign, elsewhere)
+    make_application(other, elsewhere, state="cancelled", cancelled_by="lead")
+    make_application(campaign, again, state="cancelled", cancelled_by="lead")
+    make_application(campaign, again, state="waiting")
+    assert [lead.pk for lead in fitting_leads(campaign.pk)] == [elsewhere.pk, again.pk]
+    lead, why = test_lead(campaign_id=campaign.pk)
+    assert lead == elsewhere and "キャンセルしていない申込者" in why
+    assert test_lead([stranger.pk], campaign_id=campaign.pk)[0] == elsewhere  # TEST-3, but never another's
+    assert test_lead([cancelled.pk], campaign_id=campaign.pk)[0] == cancelled  # ticked: whatever their state
+    nobody, why = test_lead(campaign_id=make_campaign("空").pk)
+    assert nobody is None and "申込者がいないため" in why
 
 
 def test_ticked_leads_are_used_instead(db):
@@ -147,8 +166,10 @@ def test_from_the_wizard_with_its_ticks(client, misaki):
     assert Delivery.objects.get().related_id == ticked.pk
     for odd in ({"job": "x"}, {"job": "9" * 40}, {"lead": "\0"}, {"lead": ["x", "9" * 40]}):
         assert client.get(url, odd).status_code == 200
+    job.created_by = make_user("hiro")
+    job.save()
     client.force_login(make_user("kenta", role="campaign"))
-    assert client.get(url, {"job": job.pk}).status_code == 404  # somebody else's unfinished run
+    assert client.get(url, {"job": job.pk}).status_code == 403  # not in one of his campaigns (SYS-1)
 
 
 @pytest.mark.parametrize(

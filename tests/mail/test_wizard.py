@@ -12,7 +12,7 @@ from leads.search import EVERYONE
 from mail import send_jobs
 from mail.models import Delivery, SendJob
 from settings.models import AuditEntry, Role, SystemSetting
-from tests.factories import make_lead, make_template, make_user
+from tests.factories import make_campaign, make_job, make_lead, make_template, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -509,13 +509,23 @@ def test_viewer_cannot_send(client, search):
     assert job.state == "draft"
 
 
-def test_another_users_draft_is_not_found(client, search):
-    job = start_run(client, search=search, template=make_template())
-    client.force_login(make_user("kenta", role=Role.CAMPAIGN))
-    for page in ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done"):
-        assert client.get(reverse(page, args=[job.pk])).status_code == 404
-    assert confirm(client, job).status_code == 404
-    assert reverse("wizard_condition", args=[job.pk]) not in client.get(reverse("wizard")).content.decode()
+def test_another_users_draft_is_not_found(client, misaki):
+    """SYS-1: a campaign administrator goes on with runs of their own only; a privileged one with anybody's."""
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    campaign = make_campaign(members=[kenta])
+    job = make_job(make_template(campaign=campaign), campaign=campaign, created_by=misaki)
+    inside = f"/c/{campaign.pk}"
+    pages = ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done")
+    assert client.get(inside + reverse("wizard_condition", args=[job.pk])).status_code == 200
+    client.force_login(kenta)
+    for page in pages:
+        assert client.get(inside + reverse(page, args=[job.pk])).status_code == 404
+    assert client.post(inside + reverse("wizard_confirm", args=[job.pk])).status_code == 404
+    assert client.post(inside + reverse("wizard_discard", args=[job.pk])).status_code == 404
+    listed = client.get(inside + reverse("wizard")).content.decode()
+    assert inside + reverse("wizard_condition", args=[job.pk]) not in listed
+    job.refresh_from_db()
+    assert job.state == "draft"
 
 
 def test_wrong_ids_are_not_found(client, misaki):

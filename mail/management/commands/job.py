@@ -27,7 +27,7 @@ class Command(JsonCommand):
         state = displayed_state(job, timezone.now())
         brakes = brakes_of(job)
         data = {
-            "job": job.pk, "rule": job.rule, "state": state.value, "scheduled_at": job.scheduled_at,
+            "job": job.pk, "campaign": job.campaign_id, "rule": job.rule, "state": state.value, "scheduled_at": job.scheduled_at,
             "decided_at": job.decided_at, "started_at": job.started_at, "finished_at": job.finished_at,
             "halt_reason": job.halt_reason, "in_scope": counts.in_scope, "addressed": counts.addressed,
             "by_state": counts.by_state, "by_reason": counts.by_reason,
@@ -38,6 +38,7 @@ class Command(JsonCommand):
         }  # fmt: skip
         lines = [
             _("Job %(id)s: %(state)s") % {"id": job.pk, "state": state.label},
+            *([_("Campaign: %(name)s") % {"name": job.campaign.name}] if job.campaign else []),
             _("Started at: %(at)s") % {"at": moment(job.started_at)},
             _("In scope: %(n)s") % {"n": counts.in_scope},
         ]
