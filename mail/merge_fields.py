@@ -40,6 +40,7 @@ class MergeField:
     values: Values
     aliases: tuple[str, ...] = ()
     of_campaign: bool = False
+    in_test: Callable[[], str] | None = None  # TEST-5: what a test mail says instead of anybody's value
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,6 +95,21 @@ def values_for(
         for lead_id, of_lead in merged.items():
             of_lead[name] = column.get(lead_id, "")
     return merged
+
+
+def canonical_names(names: Iterable[str]) -> dict[str, str]:
+    """{name as written: the field's own name}, for registered fields; users' own columns are left out."""
+    by_name = {name: field.name for field in _FIELDS.values() for name in field.names}
+    return {name: by_name[name] for name in names if name in by_name}
+
+
+def test_values(names: Iterable[str]) -> dict[str, str]:
+    """What test mails say, whoever's data they show, for those of the names that have such a value."""
+    in_test = {name: field.in_test for field in _FIELDS.values() if field.in_test for name in field.names}
+    return {name: in_test[name]() for name in names if name in in_test}
+
+
+test_values.__test__ = False  # type: ignore[attr-defined]  # the name is the field's, not pytest's
 
 
 def check_names(source: str, known: Iterable[str]) -> list[str]:
