@@ -21,6 +21,7 @@ from campaigns.copying import run_copiers
 from campaigns.form_items import copy_items, ensure_default_items
 from campaigns.models import Campaign, CampaignState, ConsentText, ItemSource, Session, SessionChoice
 from campaigns.status import is_over
+from campaigns.waiting_list import move_up
 from settings import audit
 from settings.models import Role, User
 
@@ -83,6 +84,8 @@ def save_campaign(
         _save(saved)
         if campaign is None:
             ensure_default_items(saved)
+        elif "capacity" in changes:
+            move_up(saved, now=now)
         audit.record(
             "campaign.edit" if campaign else "campaign.create",
             user=user, target=saved, ip=ip, detail={"at": now.isoformat(), "changes": changes},

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.campaign_values import SESSION, check_session_order, clean_values
 from campaigns.models import Campaign, CheckIn, Session
+from campaigns.waiting_list import move_up
 from settings import audit
 from settings.models import User
 
@@ -28,7 +29,7 @@ def save_session(
     ip: str | None = None,
 ) -> Session:
     """A new last session, or a changed one. `values`: names of FIELDS, typed; what is left out keeps its value.
-    ValidationError by field. Fewer seats than are taken is allowed: nobody loses one."""
+    ValidationError by field. Fewer seats than are taken is allowed: nobody loses one. More move the waiting list up."""
     given = dict(values)
     if session is None:
         given.setdefault("title", "")
@@ -57,6 +58,8 @@ def save_session(
             return saved
         saved.save()
         _record("session.edit" if session else "session.create", saved, user, now, ip, changes)
+        if session is not None and "capacity" in changes:
+            move_up(locked, now=now)
     return saved
 
 

@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from campaigns.applications import cancel_unconfirmed
 from leads.tasks import take_up_imports
 from mail import send_jobs
 from mail.alignment import check_due
@@ -47,6 +48,8 @@ def tick() -> None:
     take_up_imports()
     if forward.due(now):
         hint("mail.tasks.forward_bounces", expires=10)
+    if _remember("unconfirmed", "smp:unconfirmed", 1, 60):
+        cancel_unconfirmed(now)
     if _remember("forget", "smp:forget", 1, 3600):
         forward.forget_old(now=now)
     _remember("tick", TICK_KEY, time.time())
