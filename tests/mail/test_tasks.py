@@ -13,7 +13,7 @@ from mail.delivery.queue import jobs_with_due_mail, mark_progress
 from mail.delivery.slots import allow_engines, engine_slot
 from mail.delivery.watchdog import stuck
 from mail.models import Delivery, SendJob
-from tests.factories import make_delivery, make_lead, make_sending_job
+from tests.factories import make_application, make_campaign, make_delivery, make_lead, make_sending_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,6 +52,16 @@ def test_the_tick_starts_due_jobs_and_ends_empty_ones(hints):
     assert ("mail.tasks.run_job", waiting.pk) in hints
     job.refresh_from_db()
     assert (job.state, job.counts["state"]) == ("done", {"sent": 1})
+
+
+def test_the_tick_ends_unconfirmed_applications(hints):
+    """APP-3."""
+    cache.delete("smp:unconfirmed")
+    late = timezone.now() - timedelta(hours=25)
+    application = make_application(make_campaign(), state="provisional", created_at=late)
+    tasks.tick()
+    application.refresh_from_db()
+    assert application.state == "cancelled"
 
 
 def test_the_tick_sweeps_and_counts(hints):
