@@ -146,7 +146,7 @@ def _find(campaign: Campaign, text: str) -> CheckedIn:
             return CheckedIn(Result.OK, holder)
         # An old ticket of somebody who cancelled and applied again, or whose applications were merged.
         own, lead_id = holder, holder.lead.merged_into_id or holder.lead_id
-    elif not Lead.objects.filter(pk=lead_id).exists():
+    elif lead_id is not None and not Lead.objects.filter(pk=lead_id).exists():
         return CheckedIn(Result.UNKNOWN)
     applied = Application.objects.filter(campaign=campaign, lead=lead_id).select_related("lead", "campaign")
     standing = applied.filter(state=ApplicationState.APPLIED).first()

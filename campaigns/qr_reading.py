@@ -24,7 +24,7 @@ def read_code(data: bytes) -> str | None:
     if not data or len(data) > LARGEST:
         raise NoPicture
     picture = _small_and_grey(data)
-    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)  # type: ignore[arg-type]
     texts = [one.text for one in found if one.valid and one.text]
     return texts[0] if texts else None
 
