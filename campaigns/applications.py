@@ -205,6 +205,7 @@ class _Applying:
             consent_text=self.consent_text,
             user=self.user,
             ip=self.ip,
+            stated=self.entry.evidence,
         )
 
     def _create(

@@ -24,12 +24,14 @@ _NEVER_BLANK = frozenset({"kind", "language", "dm_permission"})  # blank means "
 
 @dataclass(frozen=True)
 class Entry:
-    """`values` as leads.edit takes them, `answers` {str(FormItem.id): value} to all questions of the form that have one."""
+    """`values` as leads.edit takes them, `answers` {str(FormItem.id): value} to all questions of the form that have one.
+    `evidence`: a ConsentRecord.Evidence, of staff who say on what they enter somebody's consent; "" = that of the way."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
     session_ids: Collection[int] = ()
     language: str = "ja"
+    evidence: str = ""
 
 
 def entered_values(values: Mapping[str, Any]) -> dict[str, Any]:

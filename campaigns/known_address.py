@@ -71,6 +71,7 @@ class Origin:
     consent_text: ConsentText | None = None
     user: User | None = None
     ip: str | None = None
+    stated: str = ""  # Entry.evidence
 
     @property
     def lead_way(self) -> Way:
@@ -83,6 +84,8 @@ class Origin:
 
     @property
     def evidence(self) -> str:
+        if self.stated and self.way == ApplicationWay.PROXY:
+            return self.stated
         kinds = {
             ApplicationWay.PROXY: ConsentRecord.Evidence.ADMIN,
             ApplicationWay.MY_PAGE: ConsentRecord.Evidence.MY_PAGE,

@@ -45,6 +45,7 @@ NOTHING = TicketLink(None, False, None)
 
 def register_ticket_settings() -> None:
     """From AppConfig.ready()."""
+    audit.register_action("ticket.send", _("Ticket URL sent"))
     register_setting(
         Setting(
             DAYS_SETTING,

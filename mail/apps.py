@@ -14,6 +14,7 @@ class MailConfig(AppConfig):
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
         from smp.lib.bench import register_bench
+        from smp.lib.mode import BOTH
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
         lead_merge.register()
@@ -36,10 +37,28 @@ class MailConfig(AppConfig):
             "job_resend_unknown", "job_retry_failed",
         )  # fmt: skip
         register_page(
-            Page("mail", _("Send wizard"), "wizard", send, "may_edit", url_names=wizard, position=10)
+            Page(
+                "mail",
+                _("Send wizard"),
+                "wizard",
+                send,
+                "may_edit",
+                url_names=wizard,
+                position=10,
+                modes=BOTH,
+            )
         )
         register_page(
-            Page("mail", _("Wizard history"), "jobs", look, aliases=("送信履歴",), url_names=job, position=20)
+            Page(
+                "mail",
+                _("Wizard history"),
+                "jobs",
+                look,
+                aliases=("送信履歴",),
+                url_names=job,
+                position=20,
+                modes=BOTH,
+            )
         )
         register_notice("mail", duplicates_reminder)
         register_page(
@@ -50,7 +69,15 @@ class MailConfig(AppConfig):
         )  # fmt: skip
         delivery = ("delivery", "single_mail", "single_mail_confirm", "single_mail_done")
         register_page(
-            Page("mail", _("Individual mail history"), "deliveries", look, url_names=delivery, position=30)
+            Page(
+                "mail",
+                _("Individual mail history"),
+                "deliveries",
+                look,
+                url_names=delivery,
+                position=30,
+                modes=BOTH,
+            )
         )
         old_names = ("不達通知", "バウンス", "bounces")
         register_page(
@@ -61,6 +88,7 @@ class MailConfig(AppConfig):
                 look,
                 aliases=old_names,
                 position=40,
+                modes=BOTH,
             )
         )
         register_page(
@@ -71,7 +99,7 @@ class MailConfig(AppConfig):
         )  # fmt: skip
         register_why_panel()
         prepare = _("Prepare")
-        template = ("template", "template_new", "template_edit", "template_test_send")
+        template = ("template", "template_new", "template_edit", "template_test_send", "templates_of_all")
         old_name = ("メールテンプレート一覧",)
         register_page(
             Page(
@@ -82,6 +110,7 @@ class MailConfig(AppConfig):
                 aliases=old_name,
                 url_names=template,
                 position=70,
+                modes=BOTH,
             )
         )
         register_page(
@@ -92,5 +121,6 @@ class MailConfig(AppConfig):
                 prepare,
                 url_names=("mail_settings_edit",),
                 position=71,
+                modes=BOTH,
             )
         )

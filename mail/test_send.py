@@ -4,14 +4,17 @@ A test mail is a Delivery without a job and without a lead, so it can never coun
 valid flag or unsubscribe anybody; `related_id` remembers whose data were merged.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils.translation import gettext as _
 
+from campaigns.models import LIVE, Application, ApplicationState, CancelledBy
 from leads.address import check_email, normalise_email
 from leads.models import DmPermission, Lead, LeadKind, LeadQuerySet, Registration
+from leads.scope import leads_in
 from mail.hints import hint
 from mail.merge_fields import test_values, values_for
 from mail.message import Skeleton, as_test, snapshot_content, store_snapshot
@@ -22,9 +25,6 @@ from settings.models import User
 
 ADDRESSES_MAX = 10
 
-# TEST-2 「申込をキャンセルしていない」: filled by the app that knows applications.
-_FILTERS: list[Callable[[LeadQuerySet], LeadQuerySet]] = []
-
 
 class TestRefused(ValueError):
     """A test mail that cannot be sent; str() says why, in the active language."""
@@ -32,16 +32,11 @@ class TestRefused(ValueError):
     __test__ = False
 
 
-def register_test_lead_filter(narrow: Callable[[LeadQuerySet], LeadQuerySet]) -> None:
-    """For later apps: narrows the leads whose data may be merged into a test mail."""
-    if narrow not in _FILTERS:
-        _FILTERS.append(narrow)
-
-
-def fitting_leads() -> LeadQuerySet:
-    """TEST-2: valid address, DM許可 希望する, visitor, full registration, newest registration first."""
+def fitting_leads(campaign_id: int | None = None) -> LeadQuerySet:
+    """TEST-2: valid address, DM許可 希望する, visitor, full registration, not cancelled, newest registration first; of a
+    campaign its applicants only."""
     leads = (
-        Lead.objects.existing()
+        leads_in(campaign_id)
         .filter(
             email_malformed=False,
             email_valid=True,
@@ -52,23 +47,42 @@ def fitting_leads() -> LeadQuerySet:
         .exclude(email="")
         .order_by("-created_at", "-id")
     )
-    for narrow in _FILTERS:
-        leads = narrow(leads)
-    return leads
+    return _not_cancelled(leads, campaign_id)
 
 
-def test_lead(ticked_ids: Sequence[int] = ()) -> tuple[Lead | None, str]:
+def _not_cancelled(leads: LeadQuerySet, campaign_id: int | None) -> LeadQuerySet:
+    """「申込をキャンセルしていない」. In a campaign: the application for it lives (whoever cancelled and applied again has
+    one). Among all campaigns: the newest application is not a cancelled one; who never applied has cancelled nothing.
+    What ended in a merge (APP-5) was nobody's cancelling."""
+    applications = Application.objects.filter(lead=OuterRef("pk"))
+    if campaign_id is not None:
+        return leads.filter(Exists(applications.filter(campaign_id=campaign_id, state__in=LIVE)))
+    newest = applications.exclude(cancelled_by=CancelledBy.MERGED).order_by("-id").values("state")[:1]
+    return leads.annotate(newest_application=Subquery(newest)).filter(
+        Q(newest_application=None) | ~Q(newest_application=ApplicationState.CANCELLED)
+    )
+
+
+def test_lead(ticked_ids: Sequence[int] = (), *, campaign_id: int | None = None) -> tuple[Lead | None, str]:
     """(the lead whose data are merged, why this one). TEST-3: of ticked leads the one that registered last, whatever
-    its flags; TEST-4: None and the reason when nobody fits."""
+    its flags; TEST-4: None and the reason when nobody fits. Inside a campaign always an applicant of it."""
     if ticked_ids:
-        lead = Lead.objects.existing().filter(pk__in=ticked_ids).order_by("-created_at", "-id").first()
+        lead = leads_in(campaign_id).filter(pk__in=ticked_ids).order_by("-created_at", "-id").first()
         if lead:
             return lead, _("The lead you ticked is used (of several, the one that registered last).")
-    lead = fitting_leads().first()
+    lead = fitting_leads(campaign_id).first()
+    if lead and campaign_id is not None:
+        return lead, _(
+            "The applicant that registered last is used, of those who have not cancelled, have a valid address and want mail."
+        )
     if lead:
         return lead, _("The lead that registered last is used, of those with a valid address who want mail.")
+    if campaign_id is not None:
+        return None, _(
+            "No applicant fits (not cancelled, valid address, wants mail, visitor, full registration), so merge fields stay blank in the test mail."
+        )
     return None, _(
-        "No lead fits (valid address, wants mail, visitor, full registration), so merge fields stay blank in the test mail."
+        "No lead fits (valid address, wants mail, visitor, full registration, newest application not cancelled), so merge fields stay blank in the test mail."
     )
 
 
@@ -99,13 +113,14 @@ def send_test(
     ticked_ids: Sequence[int] = (),
     ip: str | None = None,
 ) -> list[Delivery]:
-    """Queues one test mail per address and returns the deliveries. TestRefused when the template cannot be merged."""
-    lead, _why = test_lead(ticked_ids)
+    """Queues one test mail per address and returns the deliveries, in the template's mode (APP-1). TestRefused when the
+    template cannot be merged."""
+    lead, _why = test_lead(ticked_ids, campaign_id=template.campaign_id)
     content = as_test(snapshot_content(template))
     addresses = list(addresses)
     try:
         skeleton = Skeleton(content)
-        values = merge_values(skeleton, lead, now=now)
+        values = merge_values(skeleton, lead, now=now, campaign_id=template.campaign_id)
         # Built once here, so that a mistake is said on the screen and not in the history.
         skeleton.build(values, delivery_id=0, lead_id=None, sent_at=now, address=addresses[0])
     except ValueError as error:
@@ -115,6 +130,7 @@ def send_test(
         deliveries = Delivery.objects.bulk_create(
             Delivery(
                 kind=DeliveryKind.TEST,
+                campaign_id=template.campaign_id,
                 template=template,
                 state=DeliveryState.QUEUED,
                 decided_at=now,
@@ -132,8 +148,12 @@ def send_test(
     return deliveries
 
 
-def merge_values(skeleton: Skeleton, lead: Lead | None, *, now: datetime) -> dict[str, str]:
+def merge_values(
+    skeleton: Skeleton, lead: Lead | None, *, now: datetime, campaign_id: int | None
+) -> dict[str, str]:
     """The lead's values for the names the mail uses; TEST-4: nothing, and so blanks, without a lead; TEST-5: never
     anybody's ticket."""
-    values = values_for([lead], now=now, names=skeleton.names)[lead.pk] if lead else {}
+    values = (
+        values_for([lead], now=now, names=skeleton.names, campaign_id=campaign_id)[lead.pk] if lead else {}
+    )
     return values | test_values(skeleton.names)

@@ -10,7 +10,18 @@ from settings.models import Role
 from smp.lib.mode import BLUE, ORANGE
 from tests.factories import make_campaign, make_user
 
-PUBLIC = {"login", "logout", "set_language", "health", "opt_out", "one_click"}
+PUBLIC = {
+    "login",
+    "logout",
+    "set_language",
+    "health",
+    "opt_out",
+    "one_click",
+    "campaign_page",
+    "apply_page",
+    "applied_page",
+    "confirm_application",
+}
 PUBLIC |= {"ticket", "ticket_sent", "ticket_calendar"}
 PUBLIC_DEMO = {"inbox", "inbox_mail", "inbox_mail_html", "inbox_mail_source", "inbox_one_click"}
 LEVELS = {"may_view", "may_edit", "may_administer", "public"}
