@@ -27,3 +27,7 @@ class CampaignsConfig(AppConfig):
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))
+        register_page(
+            Page("campaigns", _("Check-in at the venue"), "check_in", level="may_edit", modes=ORANGE, position=60,
+                 aliases=("来場受付", "受付", "check-in"))
+        )  # fmt: skip

@@ -31,3 +31,6 @@ def register() -> None:
     register_action("form_item.restore", _("Form item put back"))
     register_target(Target("consenttext", _("Consent text"), "", ConsentText))
     register_action("consent_text.create", _("Consent text changed"))
+    # Tickets and the door
+    register_action("ticket.send", _("Ticket URL sent"))
+    register_action("check_in.undo", _("Check-in taken back"))

@@ -45,7 +45,6 @@ NOTHING = TicketLink(None, False, None)
 
 def register_ticket_settings() -> None:
     """From AppConfig.ready()."""
-    audit.register_action("ticket.send", _("Ticket URL sent"))
     register_setting(
         Setting(
             DAYS_SETTING,

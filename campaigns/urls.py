@@ -2,11 +2,18 @@
 
 from django.urls import path
 
-from campaigns.views import campaigns, ticket_views
+from campaigns.views import campaigns, check_in, ticket_views
 
 urlpatterns = [
     path("", campaigns.campaigns, name="campaigns"),
     path("overview/", campaigns.campaign, name="campaign"),
     path("applications/<int:pk>/ticket/", ticket_views.ticket_preview, name="ticket_preview"),
     path("applications/<int:pk>/ticket/send/", ticket_views.ticket_send, name="ticket_send"),
+    path("check-in/", check_in.check_in, name="check_in"),
+    path("check-in/photo/", check_in.check_in_photo, name="check_in_photo"),
+    path("check-in/frame/", check_in.check_in_frame, name="check_in_frame"),
+    path("check-in/scans/", check_in.check_in_scans, name="check_in_scans"),
+    path("check-in/codes/", check_in.check_in_codes, name="check_in_codes"),
+    path("check-in/live/", check_in.check_in_live, name="check_in_live"),
+    path("check-in/<int:pk>/undo/", check_in.check_in_undo, name="check_in_undo"),
 ]
