@@ -266,7 +266,7 @@ def _move_consent_back(moved: Mapping[str, Any]) -> None:
         ConsentRecord.objects.filter(pk__in=records).update(lead_id=int(lead_id))
 
 
-def by_lead(rows: Mapping[int, int]) -> dict[str, list[int]]:
+def by_lead(rows: Mapping[int, int | None]) -> dict[str, list[int]]:
     """{row id: lead id} → {"lead id": [row ids]}, as JSON keeps it; for movers."""
     found: dict[str, list[int]] = {}
     for row, lead_id in rows.items():

@@ -78,7 +78,7 @@ def _swap(places: Sequence[Sequence[int]], survivor_id: int) -> None:
     if not places:
         return
     with connection.cursor() as cursor:
-        values = {
+        values: dict[str, Any] = {
             "to": [place[0] for place in places],
             "lead": [place[1] for place in places],
             "away": [place[2] for place in places],

@@ -8,6 +8,7 @@ class SettingsConfig(AppConfig):
 
     def ready(self) -> None:
         from settings import audit_labels, language  # noqa: F401  (language connects the login signal)
+        from settings.api_keys import RATE_SETTING
         from settings.system_settings import Setting, find_settings, register_setting
         from smp.lib.finder import Finder, find_pages, register_finder
         from smp.lib.mode import BOTH
@@ -30,6 +31,13 @@ class SettingsConfig(AppConfig):
         register_page(
             Page("settings", _("Audit log"), "audit_log", level="may_administer", position=90,
                  aliases=("監査ログ", "操作ログ", "ログ", "変更履歴"))
+        )  # fmt: skip
+        register_setting(
+            Setting(
+                RATE_SETTING, _("Requests a minute of one API key"), int, 600,
+                help=_("Further ones are answered with 429 and the seconds to wait."),
+                minimum=1, maximum=100_000, section=_("API"),
+            )
         )  # fmt: skip
         register_setting(
             Setting(

@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "template_partials",
     "axes",
+    "ninja",  # the page that shows the API's description
     "settings",
     "leads",
     "campaigns",

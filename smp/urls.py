@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import include, path
 
-from smp import health, home
+from smp import api, health, home
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("home/<slug:key>/", home.home_card, name="home_card"),
     path("search/", home.search_everything, name="search_everything"),
     path("campaigns/", include("campaigns.urls")),
+    path("api/v1/", api.urls),
+    api.rest,
     path("leads/", include("leads.urls")),
     path("mail/", include("mail.urls")),
     path("settings/", include("settings.urls")),
