@@ -1,11 +1,12 @@
 """The mails that are sent by themselves (APP-4, TKT-2): one kind for each event of campaigns/events.py, and one more for
 those the campaign's staff are told of too."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.events import Event
+from campaigns.events import CONFIRM_URL, LOGIN_URL, PASSWORD_URL, Event
 from campaigns.models import Campaign
 from mail.mail_kinds import MailKind, Text, in_force, register_mail_kind
 from smp.lib.mode import BLUE
@@ -24,6 +25,9 @@ TO_PROVISIONAL = frozenset(
         Event.ADDRESS_CHANGED,
     }
 )
+_SECRETS = frozenset(
+    {CONFIRM_URL, "confirm_url", LOGIN_URL, "login_url", PASSWORD_URL, "password_url"}
+)  # and their English names
 REMINDER_OPTIONS: dict[str, Any] = {"days_before": 1, "at": "10:00"}  # Japan time
 
 _NEEDED = _("It cannot be switched off: without it what was asked for could not be finished.")
@@ -79,6 +83,18 @@ _TO_STAFF: dict[Event, Text] = {
     Event.CHANGED: _("Application changed (to staff)"),
     Event.CANCELLED: _("Application cancelled (to staff)"),
 }
+
+
+def is_secret(mail_kind: str) -> bool:
+    return mail_kind in SECRET
+
+
+def shown_values(mail_kind: str, values: Mapping[str, str]) -> Mapping[str, str]:
+    """The merge values as staff may see them: whoever has the link of a login mail is that lead."""
+    if not is_secret(mail_kind):
+        return values
+    hidden = _("(not shown: it would still work)")
+    return {name: str(hidden) if name in _SECRETS and value else value for name, value in values.items()}
 
 
 def notice_is_on(event: Event, campaign: Campaign) -> bool:

@@ -7,6 +7,7 @@ from email.parser import BytesHeaderParser
 from django.utils.translation import gettext as _
 
 from mail.address_fields import AddressFieldError
+from mail.automatic_kinds import shown_values
 from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton
 from mail.models import Delivery
@@ -28,12 +29,13 @@ class NotRebuilt(Exception):
 
 
 def rebuild(delivery: Delivery) -> SentMail:
-    """The bytes handed over for this delivery. NotRebuilt when it was never made. Needs `snapshot`, no other query."""
+    """The bytes handed over for this delivery, without the links only its recipient may follow. NotRebuilt when it was
+    never made. Needs `snapshot`, no other query."""
     if delivery.snapshot is None or delivery.merge_values is None or delivery.sent_at is None:
         raise NotRebuilt(_("This mail was not handed over, so there is nothing that was sent."))
     try:
         mail = Skeleton(delivery.snapshot.content).build(
-            delivery.merge_values, delivery_id=delivery.pk, lead_id=delivery.lead_id, sent_at=delivery.sent_at,
+            shown_values(delivery.mail_kind, delivery.merge_values), delivery_id=delivery.pk, lead_id=delivery.lead_id, sent_at=delivery.sent_at,
             address=delivery.address or None,
         )  # fmt: skip
     except (MergeProblem, TemplateError, AddressFieldError) as problem:

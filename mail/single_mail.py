@@ -21,6 +21,7 @@ from leads.address import normalise_email
 from leads.models import DmPermission, Lead
 from mail import links
 from mail.address_fields import split_addresses
+from mail.automatic_kinds import is_secret
 from mail.hints import hint
 from mail.merge_fields import values_for
 from mail.merging import literal, normalise_newlines, unliteral
@@ -329,6 +330,10 @@ def _stored(file: NewFile) -> dict[str, str]:
 def _lead_of(original: Delivery) -> Lead:
     if original.lead is None or original.kind in {DeliveryKind.TEST, DeliveryKind.ALERT}:
         raise NotResendable(_("This mail went to no lead, so it cannot be sent again from here."))
+    if is_secret(original.mail_kind):
+        raise NotResendable(
+            _("This mail held a link that only its recipient may follow. A new one is asked for on my page.")
+        )
     if original.lead.deleted_at is not None:
         raise NotResendable(_("The lead was deleted."))
     if original.state in WAITING:

@@ -2,11 +2,13 @@
 
 import logging
 import time
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from celery import shared_task
 from django.conf import settings
 from django.core.cache import cache
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -22,6 +24,7 @@ from mail.delivery.sweep import sweep_all
 from mail.delivery.watchdog import watch
 from mail.hints import hint
 from mail.models import SendJob
+from mail.reminders import remind
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +55,20 @@ def tick() -> None:
         cancel_unconfirmed(now)
     if _remember("forget", "smp:forget", 1, 3600):
         forward.forget_old(now=now)
+    for work in (remind, cancel_unconfirmed):
+        _apart(work, now)
     _remember("tick", TICK_KEY, time.time())
+
+
+def _apart(work: Callable[[datetime], object], now: datetime) -> None:
+    """What campaigns need of the tick. A mistake there is logged, and tried again in two seconds; it never keeps the mails
+    from going out."""
+    try:
+        work(now)
+    except (OperationalError, InterfaceError):
+        raise  # the database went away: nothing else of this tick works either
+    except Exception:
+        logger.exception("%s of the tick failed", work.__name__)
 
 
 @shared_task

@@ -88,6 +88,12 @@ class Application(models.Model):
             models.Index(
                 fields=["created_at"], condition=Q(state="provisional"), name="application_unconfirmed"
             ),
+            # Who is not reminded yet: asked every two seconds once a reminder is due (mail/reminders.py).
+            models.Index(
+                fields=["campaign", "id"],
+                condition=Q(state="applied", reminded_at=None),
+                name="application_unreminded",
+            ),
         ]
 
     def __str__(self) -> str:
