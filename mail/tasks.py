@@ -51,12 +51,11 @@ def tick() -> None:
     take_up_imports()
     if forward.due(now):
         hint("mail.tasks.forward_bounces", expires=10)
+    _apart(remind, now)
     if _remember("unconfirmed", "smp:unconfirmed", 1, 60):
-        cancel_unconfirmed(now)
+        _apart(cancel_unconfirmed, now)
     if _remember("forget", "smp:forget", 1, 3600):
         forward.forget_old(now=now)
-    for work in (remind, cancel_unconfirmed):
-        _apart(work, now)
     _remember("tick", TICK_KEY, time.time())
 
 
