@@ -94,7 +94,7 @@ class VisitorOut(Schema):
 
     @staticmethod
     def resolve_columns(lead: Lead) -> dict[str, Any]:
-        return lead.extra
+        return dict(lead.extra)
 
 
 class Visitors(Schema):

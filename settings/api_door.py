@@ -34,7 +34,10 @@ class NeedsKey(HttpBearer):
 
     def __call__(self, request: HttpRequest) -> Any:
         translation.activate(language_of(request))  # ends with the request: settings.language restores it
-        return super().__call__(request) or self._refuse(request)
+        key = super().__call__(request)
+        if key is None:
+            self._refuse(request)
+        return key
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiKey | None:
         key = authenticate(token.strip(), now=timezone.now())
