@@ -45,7 +45,7 @@
   const BATCH = 50; // the server takes 100
   const PATIENCE = 8000;
   let newest = "";
-  let sending = false;
+  let sending = null;
 
   async function submit(text) {
     const scan = { scan: newId(), text: text.slice(0, 100), at: new Date().toISOString(), session: texts.session || null };
@@ -54,26 +54,25 @@
     // On a slow network the list answers first; the server's word replaces it.
     const slow = setTimeout(() => judge(scan), 2500);
     await send();
+    if (kept().some((one) => one.scan === scan.scan)) await send(); // a round that ran already ended without it
     clearTimeout(slow);
     if (kept().some((one) => one.scan === scan.scan)) await judge(scan);
   }
 
-  async function send() {
-    if (sending || kept().length === 0) return;
-    sending = true;
-    try {
-      while (kept().length > 0) {
-        const answer = await post(texts.scans, JSON.stringify({ scans: kept().slice(0, BATCH) }), { "Content-Type": "application/json" });
-        if (!answer || answer.results.length === 0) return;
-        const answered = new Set(answer.results.map((one) => one.scan));
-        keep(kept().filter((one) => !answered.has(one.scan)));
-        for (const one of answer.results) {
-          if (one.scan === newest) show(one);
-        }
-        document.body.dispatchEvent(new Event("checked-in"));
+  function send() {
+    sending ||= sendAll().finally(() => (sending = null));
+    return sending;
+  }
+  async function sendAll() {
+    while (kept().length > 0) {
+      const answer = await post(texts.scans, JSON.stringify({ scans: kept().slice(0, BATCH) }), { "Content-Type": "application/json" });
+      if (!answer || answer.results.length === 0) return;
+      const answered = new Set(answer.results.map((one) => one.scan));
+      keep(kept().filter((one) => !answered.has(one.scan)));
+      for (const one of answer.results) {
+        if (one.scan === newest) show(one);
       }
-    } finally {
-      sending = false;
+      document.body.dispatchEvent(new Event("checked-in"));
     }
   }
 
