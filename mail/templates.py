@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
-from mail.mail_kinds import settings_of
+from mail.mail_kinds import SENDERS, settings_of
 from mail.merge_fields import OPT_OUT
 from mail.merging import normalise_newlines
 from mail.models.send_job import WAITING, JobState, SendJob
@@ -28,7 +28,6 @@ FIELDS = (
     "name", "subject", "form", "purpose", "charset", "to", "from_address", "from_name", "cc", "bcc", "reply_to",
     "errors_to", "text_body", "html_body",
 )  # fmt: skip
-FROM_SETTINGS = ("from_address", "from_name", "cc", "bcc", "reply_to", "errors_to")
 CHANGE_WARNING = timedelta(minutes=30)  # before a reserved start a change is called a risk (RSV-2's 送信準備)
 ATTACHMENTS_COUNT = 10
 
@@ -66,11 +65,11 @@ def listed_templates(campaign_id: int | None = None, *, archived: bool = False) 
 
 def new_template(campaign_id: int | None = None) -> MailTemplate:
     """NAV-2: an unsaved template of a mode, that starts from its 「メール設定」."""
-    defaults = settings_of("template")
+    defaults = settings_of("template", campaign_id)
     footer = legal_footer()
     return MailTemplate(
         campaign_id=campaign_id,
-        **{field: getattr(defaults, field) for field in FROM_SETTINGS},
+        **{field: getattr(defaults, field) for field in SENDERS},
         text_body=footer,
         html_body=f"<p>{escape(footer.strip()).replace(chr(10), '<br>' + chr(10))}</p>\n" if footer else "",
     )

@@ -43,8 +43,8 @@ class Things:
         return f"/c/{self.campaign.pk}" if self.campaign else ""
 
 
-def make_things(mark: str, campaign: Campaign | None, user: Any) -> Things:
-    lead = make_lead(f"{mark}@example.jp", last_name=mark, first_name="太郎", company=f"{mark}商事")
+def make_things(mark: str, campaign: Campaign | None, user: Any, address: str) -> Things:
+    lead = make_lead(address, last_name=mark, first_name="太郎", company=f"{mark}商事")
     if campaign:
         make_application(campaign, lead)
     template = make_template(f"{mark}のご案内", subject=f"{mark}の件名", form="multipart", html_body=f"<p>{mark}</p>",
@@ -87,7 +87,7 @@ def make_scene() -> dict[str, Things]:
     ours = make_campaign("担当のセミナー", members=[kenta])
     theirs = make_campaign("担当外のセミナー")
     return {
-        "ours": make_things("ミカン", ours, kenta),
-        "theirs": make_things("リンゴ", theirs, misaki),
-        "blue": make_things("ブドウ", None, misaki),
+        "ours": make_things("ミカン", ours, kenta, "mikan@example.jp"),
+        "theirs": make_things("リンゴ", theirs, misaki, "ringo@example.jp"),
+        "blue": make_things("ブドウ", None, misaki, "budou@example.jp"),
     }
