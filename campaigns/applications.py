@@ -231,10 +231,10 @@ class _Applying:
             announce(_received(application, now=self.now))
 
 
-def confirm(application: Application, *, now: datetime) -> Application:
+def confirm(application: Application, *, now: datetime, tell: bool = True) -> Application:
     """The link of the CONFIRM mail was followed and the button pressed: the registration is full, what waited is written to
     the lead, and the seat is decided. Again: nothing more. ApplicationRefused when it was cancelled, or no seat is left
-    (it stays unconfirmed then, until its time is over)."""
+    (it stays unconfirmed then, until its time is over). `tell` False: no mail."""
     with transaction.atomic():
         campaign, current = lock_application(application)
         if current.state == ApplicationState.CANCELLED:
@@ -254,7 +254,8 @@ def confirm(application: Application, *, now: datetime) -> Application:
         else:
             current.waiting_since = now
         current.save(update_fields=["state", "confirmed_at", "applied_at", "waiting_since"])
-        announce(_received(current, now=now))
+        if tell:
+            announce(_received(current, now=now))
     return current
 
 

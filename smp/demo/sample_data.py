@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import Jsonb
 from psycopg2.extras import execute_values
 
+from campaigns.models import Application
 from leads import consent
 from leads.address import check_email
 from leads.edit import delete_lead
@@ -45,6 +46,7 @@ from mail.smtp.replies import NO_ROUTE, SWITCH_OFF_AT_ONCE
 from settings.models import AuditEntry, Role, User
 from settings.system_settings import set_setting
 from smp.demo import mails, people
+from smp.demo.sample_campaigns import make_campaigns
 from smp.demo.sample_returned import NEEDED, return_some
 from smp.demo.sample_speed import make_speed
 from smp.demo.zones import BUSY, make_sending_domains
@@ -147,7 +149,7 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     newest = min(NEWEST, leads // 10)
     past = list(make_leads(dice, leads - newest, columns, now - timedelta(days=40), timedelta(days=3 * 365)))
     write_leads(past, dice, users["admin"])
-    templates = make_templates(users["campaign"])
+    templates = make_templates(users["admin"])
     searches = make_searches(users, columns)
     make_mailings(dice, users, templates, searches, now=now)
     write_leads(
@@ -155,10 +157,12 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
         dice,
         users["admin"],
     )
-    start_running_job(dice, users["campaign"], templates["fair"], searches["関東の来場者"], now=now)
-    start_braked_job(dice, users["campaign"], templates["magazine"], now=now)
-    reserve_jobs(users["campaign"], templates, searches, now=now)
+    start_running_job(dice, users["admin"], templates["fair"], searches["関東の来場者"], now=now)
+    start_braked_job(dice, users["admin"], templates["magazine"], now=now)
+    reserve_jobs(users["admin"], templates, searches, now=now)
+    campaigns = make_campaigns(users, now=now)
     return {
+        "campaigns": len(campaigns), "applications": Application.objects.count(),
         "leads": Lead.objects.count(), "searches": len(searches), "templates": len(templates),
         "jobs": SendJob.objects.count(), "deliveries": Delivery.objects.count(),
     }  # fmt: skip
@@ -398,7 +402,7 @@ def make_mailings(
     now: datetime,
 ) -> None:
     """The past: a first mailing by user, the big one by search with every kind of result, a stopped and a deleted one."""
-    campaign = users["campaign"]
+    campaign = users["admin"]
     tricky = list(Lead.objects.filter(email_norm__endswith="@unknown.example").values_list("id", flat=True))
     chosen = list(
         Lead.objects.filter(kind=LeadKind.VISITOR).order_by("id").values_list("id", flat=True)[:180]
