@@ -6,7 +6,7 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
-        from campaigns import application_audit, audit_labels, lead_merge
+        from campaigns import application_audit, audit_labels, lead_merge, lead_panel
         from campaigns.applicants import only_applicants
         from campaigns.applications import register_application_settings
         from campaigns.known_address import register_merge_key
@@ -22,6 +22,18 @@ class CampaignsConfig(AppConfig):
         application_audit.register()
         register_application_settings()
         register_merge_key()
+        lead_panel.register()
+        register_page(
+            Page(
+                "campaigns",
+                _("Applications"),
+                "applications",
+                url_names=("application", "application_change", "application_cancel", "ticket_preview"),
+                modes=ORANGE,
+                position=30,
+                aliases=("申込者一覧", "Applicants"),
+            )
+        )
 
         lead_merge.register()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))

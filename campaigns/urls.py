@@ -2,11 +2,17 @@
 
 from django.urls import path
 
-from campaigns.views import campaigns, check_in, ticket_views
+from campaigns.views import applications, campaigns, check_in, ticket_views
 
 urlpatterns = [
     path("", campaigns.campaigns, name="campaigns"),
     path("overview/", campaigns.campaign, name="campaign"),
+    path("applications/", applications.applications, name="applications"),
+    path("applications/export/", applications.export_applications, name="export_applications"),
+    path("applications/<int:pk>/", applications.application, name="application"),
+    path("applications/<int:pk>/change/", applications.application_change, name="application_change"),
+    path("applications/<int:pk>/cancel/", applications.application_cancel, name="application_cancel"),
+    path("applications/<int:pk>/move-up/", applications.application_move_up, name="application_move_up"),
     path("applications/<int:pk>/ticket/", ticket_views.ticket_preview, name="ticket_preview"),
     path("applications/<int:pk>/ticket/send/", ticket_views.ticket_send, name="ticket_send"),
     path("check-in/", check_in.check_in, name="check_in"),

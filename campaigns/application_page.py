@@ -1,0 +1,108 @@
+"""What the page of one application shows: what was entered, answers, and its story."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import models
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
+
+from campaigns.answers import answer_rows
+from campaigns.form_items import questions_of
+from campaigns.models import Application, ApplicationState, CancelledBy
+from leads.edit import FIELDS
+from leads.models import Lead, LeadColumn
+from settings.audit import ACTIONS
+from settings.models import AuditEntry
+
+
+@dataclass(frozen=True)
+class Entered:
+    """One entered value, and what the lead has now."""
+
+    label: str
+    entered: str
+    now: str
+
+    @property
+    def differs(self) -> bool:
+        return self.entered != self.now
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the story."""
+
+    at: datetime
+    text: str
+    who: str = ""
+    changes: tuple[tuple[str, str, str], ...] = ()
+
+
+def entered_rows(application: Application, columns: Mapping[str, LeadColumn]) -> list[Entered]:
+    """In the order of the lead's items; columns that were deleted since are left out."""
+    lead, entered = application.lead, application.entered
+    rows = []
+    for name in FIELDS:
+        if name not in entered or name == "extra":
+            continue
+        field = Lead._meta.get_field(name)
+        assert isinstance(field, models.Field)
+        words = {str(key): str(label) for key, label in field.flatchoices}
+        said, now = str(entered[name]), str(getattr(lead, name))
+        rows.append(Entered(str(field.verbose_name), words.get(said, said), words.get(now, now)))
+    for key, value in dict(entered.get("extra", {})).items():
+        if key in columns and value is not None:
+            rows.append(Entered(columns[key].label, str(value), str(lead.extra.get(key, ""))))
+    return rows
+
+
+def answers_of(application: Application) -> list[tuple[str, str]]:
+    """(question, answer) in the reader's language."""
+    language = translation.get_language() or "ja"
+    rows = answer_rows(questions_of(application.campaign), application.answers, language)
+    return [((language == "en" and item.label_en) or item.label, text) for item, text in rows]
+
+
+def story(application: Application) -> list[Step]:
+    """What happened to it, oldest first: its own times, and what staff did (SYS-2)."""
+    steps = [
+        Step(
+            application.created_at,
+            _("Applied (%(way)s)") % {"way": application.get_way_display()},
+            _who(application),
+        )
+    ]
+    moments = [
+        (application.waiting_since, _("Put on the waiting list")),
+        (application.confirmed_at, _("The address was confirmed")),
+        (application.moved_up_at, _("Moved up from the waiting list")),
+        (application.reminded_at, _("A reminder was sent")),
+        (application.reissued_at, _("A fresh ticket URL was sent")),
+        (application.attended_at, pgettext("application", "Attended")),
+    ]
+    steps += [Step(at, text) for at, text in moments if at is not None]
+    if application.state == ApplicationState.CANCELLED and application.cancelled_at is not None:
+        by = CancelledBy(application.cancelled_by).label if application.cancelled_by else ""
+        steps.append(Step(application.cancelled_at, pgettext("application", "Cancelled"), str(by)))
+    for entry in AuditEntry.objects.filter(target_type="application", target_id=str(application.pk)).order_by(
+        "id"
+    ):
+        if entry.action in {"application.create", "application.cancel"}:
+            continue  # the application's own times say so
+        changes = tuple(
+            (str(name), str(pair[0] or "–"), str(pair[1] or "–"))
+            for name, pair in entry.detail.get("changes", {}).items()
+        )
+        steps.append(Step(entry.at, str(ACTIONS.get(entry.action, entry.action)), entry.user_name, changes))
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _who(application: Application) -> str:
+    return str(application.created_by) if application.created_by else ""
+
+
+def columns_by_key() -> dict[str, LeadColumn]:
+    return {column.key: column for column in LeadColumn.objects.all()}
