@@ -20,6 +20,7 @@ def register() -> None:
     register_action("application.move_up", _("Moved up from the waiting list by hand"))
     register_action("application.export", _("Applications exported"))
     register_target(Target("application", _("Application"), "application", Application))
+    register_detail("applications", _("Applications"))
     register_detail("state", _("State"), ApplicationState.choices)
 
 

@@ -26,7 +26,7 @@ class CampaignsConfig(AppConfig):
         register_page(
             Page(
                 "campaigns",
-                _("Applications"),
+                _("List of applications"),
                 "applications",
                 url_names=("application", "application_change", "application_cancel", "ticket_preview"),
                 modes=ORANGE,
