@@ -1,21 +1,16 @@
-"""申込一覧 of one campaign: narrowing down, counts, and the list as a file (CSV-3)."""
+"""申込一覧 of one campaign: its order, its counts, and the list as a file (CSV-3)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import django_filters
-from django import forms
 from django.db.models import Count, Q, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from campaigns.answers import answer_text
 from campaigns.form_items import label_of
-from campaigns.models import Application, ApplicationState, ApplicationWay, Campaign, FormItem, Session
-from campaigns.ticket_code import clean_code
-from leads.lead_list import simple_search
+from campaigns.models import Application, ApplicationState, Campaign, FormItem
 from leads.models import Lead, LeadColumn
 
 ATTENDED = "attended"
@@ -34,51 +29,6 @@ LEAD_FIELDS = (
     "id", "last_name", "first_name", "last_name_kana", "first_name_kana", "email", "company", "department", "job_title",
     "postal_code", "prefecture", "address", "phone", "dm_permission", "registration",
 )  # fmt: skip
-
-
-class ApplicationFilter(django_filters.FilterSet):
-    q = django_filters.CharFilter(
-        label=_("Quick search"),
-        method="filter_q",
-        max_length=200,
-        widget=forms.TextInput(
-            attrs={"type": "search", "placeholder": _("Name, address, company, ticket code")}
-        ),
-    )
-    state = django_filters.ChoiceFilter(
-        label=_("State"), choices=SHOWN, method="filter_state", empty_label=_("All")
-    )
-    way = django_filters.ChoiceFilter(
-        label=_("Way of applying"), choices=ApplicationWay.choices, empty_label=_("All")
-    )
-    session = django_filters.ModelChoiceFilter(
-        label=_("Session"), queryset=Session.objects.none(), field_name="sessions", empty_label=_("All")
-    )
-
-    class Meta:
-        model = Application
-        fields: Sequence[str] = ()
-
-    def __init__(self, data: Any, *, campaign: Campaign) -> None:
-        super().__init__(data, queryset=Application.objects.filter(campaign=campaign))
-        sessions = campaign.sessions.all()
-        if sessions:
-            self.filters["session"].queryset = sessions
-        else:
-            del self.filters["session"]
-
-    def filter_q(self, rows: QuerySet[Application], _name: str, value: str) -> QuerySet[Application]:
-        code = clean_code(value)
-        if code is not None and rows.filter(code=code).exists():
-            return rows.filter(code=code)
-        return rows.filter(lead__in=simple_search(Lead.objects.all(), value)) if value.strip() else rows
-
-    def filter_state(self, rows: QuerySet[Application], _name: str, value: str) -> QuerySet[Application]:
-        if value == ATTENDED:
-            return rows.exclude(attended_at=None)
-        if value == NOT_ATTENDED:
-            return rows.filter(state=ApplicationState.APPLIED, attended_at=None)
-        return rows.filter(state=value)
 
 
 def in_order(rows: QuerySet[Application], *, state: str, sort: str) -> QuerySet[Application]:

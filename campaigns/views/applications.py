@@ -12,9 +12,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from campaigns import applications as domain
 from campaigns.application_audit import record_audit
-from campaigns.application_list import SHOWN, ApplicationFilter, counts, export_header, export_rows, in_order
+from campaigns.application_list import SHOWN, counts, export_header, export_rows, in_order
 from campaigns.application_page import answers_of, columns_by_key, entered_rows, story
 from campaigns.change_form import ChangeForm
+from campaigns.filters import ApplicationFilter
 from campaigns.form_items import questions_of
 from campaigns.models import Application, ApplicationState, ApplicationWay, CancelledBy
 from campaigns.seats import moves_up, seats

@@ -1,0 +1,60 @@
+"""Narrowing down 申込一覧."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import django_filters
+from django import forms
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from campaigns.application_list import ATTENDED, NOT_ATTENDED, SHOWN
+from campaigns.models import Application, ApplicationState, ApplicationWay, Campaign, Session
+from campaigns.ticket_code import clean_code
+from leads.lead_list import simple_search
+from leads.models import Lead
+
+
+class ApplicationFilter(django_filters.FilterSet):
+    q = django_filters.CharFilter(
+        label=_("Quick search"),
+        method="filter_q",
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": _("Name, address, company, ticket code")}
+        ),
+    )
+    state = django_filters.ChoiceFilter(
+        label=_("State"), choices=SHOWN, method="filter_state", empty_label=_("All")
+    )
+    way = django_filters.ChoiceFilter(
+        label=_("Way of applying"), choices=ApplicationWay.choices, empty_label=_("All")
+    )
+    session = django_filters.ModelChoiceFilter(
+        label=_("Session"), queryset=Session.objects.none(), field_name="sessions", empty_label=_("All")
+    )
+
+    class Meta:
+        model = Application
+        fields: Sequence[str] = ()
+
+    def __init__(self, data: Any, *, campaign: Campaign) -> None:
+        super().__init__(data, queryset=Application.objects.filter(campaign=campaign))
+        sessions = campaign.sessions.all()
+        if sessions:
+            self.filters["session"].queryset = sessions
+        else:
+            del self.filters["session"]
+
+    def filter_q(self, rows: QuerySet[Application], _name: str, value: str) -> QuerySet[Application]:
+        code = clean_code(value)
+        if code is not None and rows.filter(code=code).exists():
+            return rows.filter(code=code)
+        return rows.filter(lead__in=simple_search(Lead.objects.all(), value)) if value.strip() else rows
+
+    def filter_state(self, rows: QuerySet[Application], _name: str, value: str) -> QuerySet[Application]:
+        if value == ATTENDED:
+            return rows.exclude(attended_at=None)
+        if value == NOT_ATTENDED:
+            return rows.filter(state=ApplicationState.APPLIED, attended_at=None)
+        return rows.filter(state=value)
