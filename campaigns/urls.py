@@ -16,6 +16,7 @@ urlpatterns = [
     path("applications/<int:pk>/ticket/", ticket_views.ticket_preview, name="ticket_preview"),
     path("applications/<int:pk>/ticket/send/", ticket_views.ticket_send, name="ticket_send"),
     path("check-in/", check_in.check_in, name="check_in"),
+    path("check-in/worker.js", check_in.check_in_worker, name="check_in_worker"),
     path("check-in/photo/", check_in.check_in_photo, name="check_in_photo"),
     path("check-in/frame/", check_in.check_in_frame, name="check_in_frame"),
     path("check-in/scans/", check_in.check_in_scans, name="check_in_scans"),

@@ -1,6 +1,7 @@
 """「会場受付」: the page at the door, and what its script asks for. Each works without the script, too."""
 
 import json
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -40,22 +41,28 @@ def check_in(request: HttpRequest) -> HttpResponse:
     session, session_id = _session(campaign, request.POST.get("session") or request.GET.get("session"))
     if request.method == "POST":
         return _done(campaign, request, request.POST.get("text", ""), session, session_id)
-    typed = request.GET.get("q", "")
-    return render(
-        request,
-        "campaigns/check_in.html",
-        {
-            "campaign": campaign,
-            "session": session,
-            "sessions": list(campaign.sessions.all()),
-            "scan": uuid4(),
-            "outcome": _outcome(request, campaign),
-            "results": {result.value: str(result.label) for result in Result},
-            "typed": typed,
-            "people": _people(campaign, typed, session),
-            **_live(campaign, session),
-        },
-    )
+    values: dict[str, Any] = {
+        "campaign": campaign,
+        "session": session,
+        "sessions": list(campaign.sessions.all()),
+        "scan": uuid4(),
+        "results": {result.value: str(result.label) for result in Result},
+        "bare": "bare" in request.GET,  # what a phone may hold: no names
+    }
+    if not values["bare"]:
+        typed = request.GET.get("q", "")
+        values |= {"outcome": _outcome(request, campaign), "typed": typed, **_live(campaign, session)}
+        values["people"] = _people(campaign, typed, session)
+    return render(request, "campaigns/check_in.html", values)
+
+
+@campaign_mode
+@needs_edit
+@require_safe
+def check_in_worker(request: HttpRequest) -> HttpResponse:
+    """The service worker, from below the page: it may serve nothing above its own address."""
+    script = files("smp").joinpath("static/smp/check_in_worker.js").read_bytes()
+    return HttpResponse(script, content_type="text/javascript; charset=utf-8")
 
 
 @campaign_mode

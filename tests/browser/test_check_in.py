@@ -105,3 +105,29 @@ def test_back_on_line_without_a_reload(at_the_door, codes):
 
     at_the_door(steps)
     assert CheckIn.objects.get().application.code == codes[0]
+
+
+def test_the_page_opens_without_the_network(at_the_door, codes):
+    """TKT-4: a phone that was put away and taken out again"""
+
+    def steps(page):
+        page.wait_for_function(
+            "caches.keys().then(async (names) => (await (await caches.open(names[0])).keys()).length >= 5)"
+        )
+        page.context.set_offline(True)
+        scan(page, codes[0])
+        page.get_by_text("未送信 1 件").wait_for()
+        page.reload()
+        page.get_by_text("未送信 1 件").wait_for()
+        page.get_by_text("通信が回復すると表示します。").wait_for()
+        scan(page, codes[0])
+        says(page, "既に受付済みです", "端末内の名簿で判定しました")
+        scan(page, codes[1])
+        says(page, "受付しました", "端末内の名簿で判定しました")
+        page.get_by_text("未送信 3 件").wait_for()
+        page.context.set_offline(False)
+        nothing_unsent(page)
+        page.locator("#live", has_text="田中").wait_for()
+
+    at_the_door(steps)
+    assert sorted(CheckIn.objects.values_list("application__code", flat=True)) == sorted(codes[:2])

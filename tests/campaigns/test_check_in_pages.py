@@ -317,6 +317,19 @@ def test_the_list_of_a_phone_names_nobody(client, campaign, application, other):
     assert door_codes(other.campaign)["salt"] != found["salt"]
 
 
+def test_what_a_phone_holds_of_the_page_names_nobody(client, campaign, application):
+    """TKT-4: the page that opens without a network"""
+    client.post(url(campaign), {"text": application.code})
+    assert "髙橋" in client.get(url(campaign)).content.decode()
+    page = client.get(
+        url(campaign), {"bare": 1, "q": "髙橋", "result": "already", "application": application.pk}
+    )
+    for secret in ("髙橋", "山手精密", "yamate", application.code):
+        assert secret not in page.content.decode()
+    worker = client.get(url(campaign, "worker.js"))
+    assert worker["Content-Type"].startswith("text/javascript") and b"bare=1" in worker.content
+
+
 def test_the_list_of_a_session(campaign):
     """TKT-4"""
     campaign.session_choice = "one"

@@ -244,10 +244,27 @@
     }
   }
 
+  // ---- Opening the page without a network: check_in_worker.js
+  const page = new URL(texts.page, location.href);
+  async function remember() {
+    const session = texts.session ? `&session=${texts.session}` : "";
+    const parts = [...document.querySelectorAll("link[rel=stylesheet], link[rel=icon], script[src]")].map((part) => part.href || part.src);
+    const worker = (await navigator.serviceWorker.ready).active;
+    worker.postMessage([`${page.href}?bare=1${session}`, new URL(texts.codes, location.href).href, ...parts]);
+  }
+  if (navigator.serviceWorker) {
+    navigator.serviceWorker.register(texts.worker).then(remember).catch(() => {
+      // without it the page needs the network to open; what is kept stays kept
+    });
+  }
+
   keep(kept());
   send();
   loadCodes();
-  window.addEventListener("online", send);
+  window.addEventListener("online", () => {
+    send();
+    loadCodes();
+  });
   setInterval(send, 5000);
   setInterval(loadCodes, 300000);
 })();
