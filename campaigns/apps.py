@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class CampaignsConfig(AppConfig):
@@ -39,6 +40,15 @@ class CampaignsConfig(AppConfig):
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))
+        register_page(
+            Page("campaigns", pgettext_lazy("application", "Application form"), "form_items", modes=ORANGE, position=30,
+                 url_names=("form_item_new", "form_item_edit", "form_item_retire", "form_preview", "consent_text"))
+        )  # fmt: skip
+        register_page(
+            Page("campaigns", _("Page for attendees (and registering for others)"), "proxy_page", level="may_edit",
+                 modes=ORANGE, position=40, url_names=("proxy_application",), aliases=("代理登録", "公開ページ"))
+        )  # fmt: skip
+
         register_page(
             Page("campaigns", _("Check-in at the venue"), "check_in", level="may_edit", modes=ORANGE, position=60,
                  aliases=("来場受付", "受付", "check-in"))

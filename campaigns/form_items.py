@@ -70,8 +70,15 @@ class ItemValues:
 
 # ---- reading
 def items_of(campaign: Campaign) -> list[FormItem]:
-    """The live items in order. One query."""
-    return list(campaign.form_items.filter(retired_at=None))
+    """The live items in order; those of a new campaign (not stored) where there are none. One query."""
+    return list(campaign.form_items.filter(retired_at=None)) or _default_items(campaign)
+
+
+def _default_items(campaign: Campaign) -> list[FormItem]:
+    return [
+        FormItem(campaign=campaign, source=ItemSource.LEAD, field=field, required=required, position=position)
+        for position, (field, required) in enumerate(_DEFAULT, start=1)
+    ]
 
 
 def questions_of(campaign: Campaign) -> list[FormItem]:
@@ -129,12 +136,7 @@ def ensure_default_items(campaign: Campaign) -> None:
     with transaction.atomic():
         _lock(campaign)
         if not campaign.form_items.exists():
-            FormItem.objects.bulk_create(
-                FormItem(
-                    campaign=campaign, source=ItemSource.LEAD, field=field, required=required, position=n
-                )
-                for n, (field, required) in enumerate(_DEFAULT, start=1)
-            )
+            FormItem.objects.bulk_create(_default_items(campaign))
 
 
 def copy_items(source: Campaign, target: Campaign) -> None:
@@ -163,6 +165,7 @@ def add_item(
     """A new last item. One that was retired comes back with these values. ValidationError by field."""
     with transaction.atomic():
         _lock(campaign)
+        ensure_default_items(campaign)
         live = items_of(campaign)
         if len(live) >= ITEMS_MAX:
             raise ValidationError(_("A form can have at most %(limit)s items.") % {"limit": ITEMS_MAX})
