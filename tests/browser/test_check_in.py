@@ -11,6 +11,12 @@ from tests.factories import make_application, make_campaign, make_lead, make_use
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
+# The bare page, the codes, the style sheet, the icon and three scripts.
+WORKER_HOLDS_ALL = """async () => {
+  const name = (await caches.keys()).find((name) => name.startsWith("smp-check-in"));
+  return name && (await (await caches.open(name)).keys()).length >= 7;
+}"""
+
 
 @pytest.fixture
 def codes():
@@ -111,9 +117,7 @@ def test_the_page_opens_without_the_network(at_the_door, codes):
     """TKT-4: a phone that was put away and taken out again"""
 
     def steps(page):
-        page.wait_for_function(
-            "caches.keys().then(async (names) => (await (await caches.open(names[0])).keys()).length >= 5)"
-        )
+        page.wait_for_function(WORKER_HOLDS_ALL)
         page.context.set_offline(True)
         scan(page, codes[0])
         page.get_by_text("未送信 1 件").wait_for()
