@@ -221,12 +221,9 @@ def _make_applicants(
     seated = [one for one in applications if one.state == ApplicationState.APPLIED]
     dice.shuffle(seated)
     for application in seated[: plan.cancelled]:
-        cancel(
-            application,
-            by=CancelledBy.LEAD,
-            now=now - timedelta(minutes=dice.randrange(60, 3000)),
-            tell=False,
-        )
+        assert application.applied_at is not None
+        later = application.applied_at + timedelta(minutes=dice.randrange(5, 60))
+        cancel(application, by=CancelledBy.LEAD, now=later, tell=False)
     for application in seated[plan.cancelled : plan.cancelled + plan.attended]:
         arrived = now - timedelta(minutes=dice.randrange(1, 50))
         check_in(
