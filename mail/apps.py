@@ -120,7 +120,7 @@ class MailConfig(AppConfig):
                 _("Mail settings"),
                 "mail_settings",
                 prepare,
-                url_names=("mail_settings_edit",),
+                url_names=("mail_settings_edit", "mail_settings_test"),
                 position=71,
                 modes=BOTH,
             )

@@ -62,6 +62,8 @@ def register() -> None:
     register_action("template.restore", _("Template restored"))
     register_action("template.test_send", _("Test mail sent"))
     register_action("mail_settings.change", _("Mail settings changed"))
+    register_action("mail_settings.test_send", _("Test of an automatic mail sent"))
+    register_detail("switched", _("Switched"))
     register_detail("not_sent", _("Mails not sent"))
     register_detail("rule", _("How recipients are given"), RecipientRule.choices)
     register_detail("mails", _("Mails"))

@@ -25,7 +25,7 @@ TO_PROVISIONAL = frozenset(
         Event.ADDRESS_CHANGED,
     }
 )
-_SECRETS = frozenset(
+SECRETS = frozenset(
     {CONFIRM_URL, "confirm_url", LOGIN_URL, "login_url", PASSWORD_URL, "password_url"}
 )  # and their English names
 REMINDER_OPTIONS: dict[str, Any] = {"days_before": 1, "at": "10:00"}  # Japan time
@@ -94,7 +94,7 @@ def shown_values(mail_kind: str, values: Mapping[str, str]) -> Mapping[str, str]
     if not is_secret(mail_kind):
         return values
     hidden = _("(not shown: it would still work)")
-    return {name: str(hidden) if name in _SECRETS and value else value for name, value in values.items()}
+    return {name: str(hidden) if name in SECRETS and value else value for name, value in values.items()}
 
 
 def notice_is_on(event: Event, campaign: Campaign) -> bool:

@@ -55,7 +55,7 @@ def deliveries_matching(wanted: dict[str, Any], *, campaign_id: int | None = Non
         found = found.exclude(state=DeliveryState.EXCLUDED, reason__in=DECIDED_AT_START)
     elif state:
         found = found.filter(state__in=states_of(state))
-    for name in ("reason", "kind", "cause"):
+    for name in ("reason", "kind", "mail_kind", "cause"):
         if wanted.get(name):
             found = found.filter(**{name: wanted[name]})
     for name in ("code", "job_id", "template_id", "lead_id"):

@@ -33,7 +33,18 @@ def register() -> None:
     register_aliases("jobs", "送信履歴", "配信履歴", "送信予約一覧", "メール送信履歴")
     register_aliases("deliveries", "個別送信履歴", "不達", "エラーメール", "メール履歴")
     register_aliases("templates", "メールテンプレート", "ひな形")
-    register_aliases("mail_settings", "送信者設定", "差出人", "返信先")
+    register_aliases(
+        "mail_settings",
+        "送信者設定",
+        "差出人",
+        "返信先",
+        "自動送信",
+        "自動メール",
+        "受講票URL再発行通知",
+        "リマインドメール",
+        "申込完了メール",
+        "サンクスメール",
+    )
 
 
 def _number(text: str) -> int | None:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from leads.models import Lead
 from leads.panels import Panel, register_panel
+from mail.mail_kinds import kind_label
 from mail.models import Delivery
 from mail.models.delivery import DeliveryState
 from mail.modes import shown_in
@@ -31,7 +32,7 @@ def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         {
             "delivery": row,
             "at": _time(row),
-            "title": row.subject or (row.template.name if row.template else ""),
+            "title": row.subject or (row.template.name if row.template else kind_label(row.mail_kind)),
             "explanation": explain_delivery(row),
         }
         for row in rows[:SHOWN]

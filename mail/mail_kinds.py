@@ -133,7 +133,7 @@ class InForce:
 
     `template` is None where the text that comes with the product is sent. `refused`: the template that was chosen but
     cannot be used any more (archived, or advertising by now): the text of the product is sent instead.
-    `own_sender`: what was set for this very mail; it goes before the template's own fields.
+    `own_sender`: what was set where the template was chosen, or nearer; it goes before the template's own fields.
     """
 
     kind: MailKind
@@ -172,6 +172,7 @@ def _in_force(kind: MailKind, own: list[MailSettings], general: list[MailSetting
     """`own`: the rows of the kind, the nearest first; `general`: those of the templates."""
     enabled = own[0].enabled if own and kind.switchable else True
     chosen = next((row.template for row in own if row.template), None)
+    nearer = next((number for number, row in enumerate(own) if row.template), 0)
     usable = chosen if chosen and is_usable(chosen) else None
     sender = {name: _first(name, [*own, *(general if name in _SENDER else ())]) for name in SENDERS}
     if not _first("from_name", own) and _first("from_address", own):
@@ -181,7 +182,7 @@ def _in_force(kind: MailKind, own: list[MailSettings], general: list[MailSetting
         options |= {name: value for name, value in row.options.items() if name in kind.options}
     return InForce(
         kind, enabled, usable, None if usable else chosen, sender,
-        {name: _first(name, own) for name in SENDERS}, options,
+        {name: _first(name, own[: nearer + 1]) for name in SENDERS}, options,
     )  # fmt: skip
 
 

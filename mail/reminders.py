@@ -62,8 +62,10 @@ def due_campaigns(now: datetime) -> dict[Campaign, datetime]:
     due = {}
     for campaign in coming:
         held = book[Event.REMINDER.value, campaign.pk]
+        if not held.enabled or campaign.starts_at is None:
+            continue
         since = due_at(campaign.starts_at, held.options)
-        if held.enabled and since <= now:
+        if since <= now:
             due[campaign] = since
     return due
 

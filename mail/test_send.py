@@ -6,6 +6,7 @@ valid flag or unsubscribe anybody; `related_id` remembers whose data were merged
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
@@ -115,12 +116,41 @@ def send_test(
 ) -> list[Delivery]:
     """Queues one test mail per address and returns the deliveries, in the template's mode (APP-1). TestRefused when the
     template cannot be merged."""
-    lead, _why = test_lead(ticked_ids, campaign_id=template.campaign_id)
-    content = as_test(snapshot_content(template))
+    return send_content(
+        snapshot_content(template),
+        addresses=addresses,
+        user=user,
+        now=now,
+        campaign_id=template.campaign_id,
+        template=template,
+        action="template.test_send",
+        label=template.name,
+        ticked_ids=ticked_ids,
+        ip=ip,
+    )
+
+
+def send_content(
+    content: dict[str, Any],
+    *,
+    addresses: Iterable[str],
+    user: User | None,
+    now: datetime,
+    campaign_id: int | None,
+    template: MailTemplate | None,
+    action: str,
+    label: str,
+    mail_kind: str = "",
+    ticked_ids: Sequence[int] = (),
+    ip: str | None = None,
+) -> list[Delivery]:
+    """The same for a mail that need not be a template's. `action` and `label` are for the audit log."""
+    lead, _why = test_lead(ticked_ids, campaign_id=campaign_id)
+    content = as_test(content)
     addresses = list(addresses)
     try:
         skeleton = Skeleton(content)
-        values = merge_values(skeleton, lead, now=now, campaign_id=template.campaign_id)
+        values = merge_values(skeleton, lead, now=now, campaign_id=campaign_id)
         # Built once here, so that a mistake is said on the screen and not in the history.
         skeleton.build(values, delivery_id=0, lead_id=None, sent_at=now, address=addresses[0])
     except ValueError as error:
@@ -130,7 +160,8 @@ def send_test(
         deliveries = Delivery.objects.bulk_create(
             Delivery(
                 kind=DeliveryKind.TEST,
-                campaign_id=template.campaign_id,
+                mail_kind=mail_kind,
+                campaign_id=campaign_id,
                 template=template,
                 state=DeliveryState.QUEUED,
                 decided_at=now,
@@ -143,7 +174,7 @@ def send_test(
             for address in addresses
         )
         detail = {"addresses": addresses, "merge_data_of_lead": lead.pk if lead else None}
-        audit.record("template.test_send", user=user, target=template, detail=detail, ip=ip)
+        audit.record(action, user=user, target=template, target_label=label, detail=detail, ip=ip)
         transaction.on_commit(lambda: hint("mail.tasks.deliver_job"))
     return deliveries
 

@@ -81,6 +81,15 @@ urlpatterns = [
     path("speed/sources/<int:source_id>/delete/", speed.speed_source_delete, name="speed_source_delete"),
     path("mail-settings/", mail_settings.mail_settings, name="mail_settings"),
     path("mail-settings/<slug:kind>/", mail_settings.mail_settings_edit, name="mail_settings_edit"),
+    path(
+        "mail-settings/<slug:kind>/switch/", mail_settings.mail_settings_switch, name="mail_settings_switch"
+    ),
+    path(
+        "mail-settings/<slug:kind>/template/",
+        mail_settings.mail_settings_template,
+        name="mail_settings_template",
+    ),
+    path("mail-settings/<slug:kind>/test/", mail_settings.mail_settings_test, name="mail_settings_test"),
     path("sending-domains/", sending_domains.sending_domains, name="sending_domains"),
     path("sending-domains/new/", sending_domains.sending_domain_new, name="sending_domain_new"),
     path("sending-domains/<int:domain_id>/", sending_domains.sending_domain, name="sending_domain"),

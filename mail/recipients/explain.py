@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from leads.models import DmPermission, Lead, Registration
 from leads.scope import narrow_to
+from mail.mail_kinds import kind_label
 from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
 from mail.models.send_job import FINISHED, JobState, RecipientRule, SendJob
 from mail.recipients.plan import plan_of
@@ -162,6 +163,14 @@ def _result_sentence(delivery: Delivery) -> str:
 
 def _evidence(delivery: Delivery) -> list[str]:
     lines = []
+    if delivery.kind == DeliveryKind.AUTOMATIC:
+        kind = {"kind": kind_label(delivery.mail_kind)}
+        if delivery.lead_id:
+            lines.append(
+                _("Sent by itself as “%(kind)s”: a business notice, which opting out does not stop.") % kind
+            )
+        else:
+            lines.append(_("Sent by itself to the campaign's staff as “%(kind)s”.") % kind)
     if delivery.kind == DeliveryKind.TEST:
         lines.append(_("A test mail: it never counts as already sent."))
     elif delivery.dm_permission:

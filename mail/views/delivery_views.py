@@ -14,8 +14,10 @@ from django.views.decorators.http import require_GET
 from campaigns.models import Campaign
 from leads.models import DmPermission, Lead, Registration
 from leads.scope import narrow_to
+from mail.automatic_kinds import is_secret
 from mail.bounces.cause import is_hard
 from mail.delivery_list import TIME_LIMIT, TooMuchToRead, delivery_page
+from mail.mail_kinds import automatic_kinds
 from mail.models import Delivery
 from mail.models.delivery import Cause, DeliveryKind, DeliveryState
 from mail.models.template import MailForm
@@ -56,6 +58,7 @@ class DeliveryFilterForm(forms.Form):
     code = forms.IntegerField(label=gettext_lazy("Code"), required=False, min_value=0, max_value=99999)
     cause = forms.ChoiceField(label=gettext_lazy("Cause"), required=False)
     kind = forms.ChoiceField(label=gettext_lazy("Sent as"), required=False)
+    mail_kind = forms.ChoiceField(label=gettext_lazy("Which automatic mail"), required=False)
     template = forms.ChoiceField(label=gettext_lazy("Template"), required=False)
     campaign = forms.ChoiceField(label=gettext_lazy("Campaign"), required=False)
     job = _identifier(gettext_lazy("Mailing (ID)"))
@@ -77,6 +80,10 @@ class DeliveryFilterForm(forms.Form):
         self.fields["reason"].choices = [everything, *Reason.choices]
         self.fields["cause"].choices = [everything, *Cause.choices]
         self.fields["kind"].choices = [everything, *DeliveryKind.choices]
+        self.fields["mail_kind"].choices = [
+            everything,
+            *((kind.key, kind.label) for kind in automatic_kinds()),
+        ]
         chosen = self.data.get("template", "")
         choices = template_choices(campaign_id)
         if campaign_id is not None:
@@ -100,7 +107,7 @@ class DeliveryFilterForm(forms.Form):
         return [self[name] for name in ("address", "title", "state", "first_day", "last_day")]
 
     def more_fields(self) -> list[forms.BoundField]:
-        names = ("reason", "code", "cause", "kind", "template", "campaign", "job", "lead")
+        names = ("reason", "code", "cause", "kind", "mail_kind", "template", "campaign", "job", "lead")
         return [self[name] for name in names if name in self.fields]
 
     @property
@@ -170,7 +177,8 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "resendable": one.lead
         and not one.lead.deleted_at
         and one.kind not in {DeliveryKind.TEST, DeliveryKind.ALERT}
-        and one.state not in WAITING,
+        and one.state not in WAITING
+        and not is_secret(one.mail_kind),
         "original": one.original_id,
         "repeats": Delivery.objects.filter(lead=one.lead_id, original_id=one.pk).order_by("pk")[:20]
         if one.lead_id

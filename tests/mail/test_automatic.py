@@ -4,7 +4,9 @@ import uuid
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from campaigns.events import CHANGES, CONFIRM_URL, LOGIN_URL, Event, Happening, announce
@@ -13,10 +15,13 @@ from leads.consent import unsubscribe
 from leads.models import Lead
 from mail.delivery.claim import claim
 from mail.delivery.compose import Composer, Made
+from mail.delivery.engine import ALL, deliver
+from mail.delivery.failures import recount
 from mail.mail_kinds import mail_kind_of
 from mail.models import Delivery, MailSettings
 from mail.recipients.explain import explain_delivery
-from tests.factories import make_application, make_campaign, make_lead, make_template
+from smp.lib.mode import url_in
+from tests.factories import make_application, make_campaign, make_lead, make_template, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -405,3 +410,58 @@ def test_what_was_chosen_and_answered():
 def test_every_event_is_a_kind():
     """NAV-2"""
     assert all(mail_kind_of(event.value) for event in Event)
+
+
+def test_in_the_history(client):
+    """RES-4, EXC-6: as 自動送信 with its name, to be filtered by it; the mail and the lead's page say so too."""
+    client.force_login(make_user("misaki"))
+    application = applied()
+    tell(Event.RECEIVED, application)
+    tell(Event.CHANGED, application)
+    page = client.get(reverse("deliveries"), {"mail_kind": "received"}).content.decode()
+    assert "自動送信: 申込完了" in page and "自動送信: 申込内容の変更" not in page
+    assert client.get(reverse("deliveries"), {"mail_kind": "nothing"}).status_code == 422
+    row = Delivery.objects.get(mail_kind="changed")
+    page = client.get(reverse("delivery", args=[row.pk])).content.decode()
+    assert "「申込内容の変更」メールとして自動送信" in page and "標準の文面" in page
+    inside = client.get(url_in(application.campaign_id, "deliveries")).content.decode()
+    assert "自動送信: 申込完了" in inside and "自動送信: 申込内容の変更" in inside
+    lead = client.get(reverse("lead", args=[application.lead_id])).content.decode()
+    assert "「申込完了」メールとして自動送信" in lead
+
+
+def test_the_list_of_the_history_asks_as_much_for_three(client, django_assert_num_queries):
+    client.force_login(make_user("misaki"))
+    application = applied()
+    tell(Event.RECEIVED, application)
+    client.get(reverse("deliveries"))
+    with CaptureQueriesContext(connection) as one:
+        client.get(reverse("deliveries"))
+    tell(Event.CHANGED, application)
+    tell(Event.CANCELLED, application)
+    with django_assert_num_queries(len(one)):
+        client.get(reverse("deliveries"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_engine_sends_them(sink):
+    """APP-4: from the announcement to the receiver's server, the staff's copy too."""
+    application = applied(staff_addresses="staff@seminar.example.jp")
+    tell(Event.RECEIVED, application)
+    deliver(ALL, until=timezone.now() + timedelta(seconds=30))
+    assert set(Delivery.objects.values_list("address", "state", "code")) == {
+        ("yoshio@yamate.example.jp", "sent", 40000), ("staff@seminar.example.jp", "sent", 40000),
+    }  # fmt: skip
+    to = sorted(mail["recipients"][0] for mail in sink.mails)
+    assert to == ["staff@seminar.example.jp", "yoshio@yamate.example.jp"]
+
+
+def test_a_failed_notice_to_another_address_is_not_the_leads_failure():
+    """FLAG-1: the mail to an address that is only to be confirmed says nothing about the lead's own."""
+    lead = make_lead()
+    common = {"kind": "automatic", "lead": lead, "state": "error", "code": 42550, "decided_at": timezone.now(),
+              "result_at": timezone.now(), "cause": "no_mailbox"}  # fmt: skip
+    Delivery.objects.create(**common, address="new@b.example.jp")
+    assert recount([lead.pk], now=timezone.now()) == {lead.pk: 0}
+    Delivery.objects.create(**common, address=lead.email)
+    assert recount([lead.pk], now=timezone.now()) == {lead.pk: 1}

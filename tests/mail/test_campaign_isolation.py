@@ -29,7 +29,8 @@ IDS = {
     }.get(name, things.draft if name.startswith("wizard") else things.job).pk,
 }  # fmt: skip
 NEEDS_A_DRAFT = {"single_mail_html"}  # not found without one, one's own neither
-NOT_BY_ID = {"mail_settings_edit"}  # by kind; what it shows is the mode's own
+# by kind; what they show and change is the mode's own (test_mail_settings.py)
+NOT_BY_ID = {"mail_settings_edit", "mail_settings_switch", "mail_settings_template", "mail_settings_test"}
 
 
 @pytest.fixture
