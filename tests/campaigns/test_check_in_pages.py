@@ -173,11 +173,13 @@ def test_the_live_numbers(client, campaign, application, other):
     """TKT-4"""
     make_application(campaign)
     page = client.get(url(campaign, "live/")).content.decode()
-    assert re.findall(r"<b>(\d+)</b><span>(\w+)", page) == [("0", "来場"), ("2", "申込")]
+    assert re.findall(r"<b>(\d+)</b></a><span>(\w+)", page) == [("0", "来場"), ("2", "申込")]
     client.post(url(campaign), {"text": application.code})
     page = client.get(url(campaign, "live/")).content.decode()
-    assert re.findall(r"<b>(\d+)</b><span>(\w+)", page) == [("1", "来場"), ("2", "申込")]
+    assert re.findall(r"<b>(\d+)</b></a><span>(\w+)", page) == [("1", "来場"), ("2", "申込")]
     assert "髙橋" in page and "秘密" not in page
+    for number, link in zip((1, 2), re.findall(r'href="([^"]+)"><b>', page), strict=True):
+        assert client.get(link.replace("&amp;", "&")).context["page_obj"].paginator.count == number
 
 
 def test_as_many_queries_for_three_as_for_one(client, campaign, django_assert_num_queries):
