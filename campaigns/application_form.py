@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django.utils import translation
 from django.utils.html import escape
 from django.utils.translation import gettext as _
@@ -87,6 +88,10 @@ class ApplicationForm(forms.Form):
             if self.asked_consent is not None:
                 self.fields["consent"] = forms.BooleanField(
                     label=_("I agree to the above"), required=not staff, error_messages=AGREE
+                )
+                # Which version was before their eyes: it may change between drawing and sending (OPT-10).
+                self.fields["consent_version"] = forms.CharField(
+                    required=False, max_length=20, widget=forms.HiddenInput
                 )
             if staff:
                 self.fields["evidence"] = forms.ChoiceField(
@@ -176,6 +181,9 @@ class ApplicationForm(forms.Form):
                         self.add_error(name, problem)
             if self.staff and not data.get("evidence") and self._consents(data):
                 self.add_error("evidence", _("Say on what you enter this person’s consent."))
+            if self._agrees_to_an_older_text(data):
+                self._untick_consent()
+                self.add_error("consent", _("The text was changed meanwhile. Please read it again."))
             if self._full_sessions() & set(self._chosen()):
                 self.add_error("sessions", _("This session is full. Choose another one."))
             self._look_at_address()
@@ -183,6 +191,16 @@ class ApplicationForm(forms.Form):
 
     def _consents(self, data: Mapping[str, Any]) -> bool:
         return bool(data.get("consent")) or data.get("dm_permission") == DmPermission.WANTED
+
+    def _agrees_to_an_older_text(self, data: Mapping[str, Any]) -> bool:
+        if self.asked_consent is None or not data.get("consent"):
+            return False
+        return data.get("consent_version") != str(self.asked_consent.version)
+
+    def _untick_consent(self) -> None:
+        entered = self.data.copy() if isinstance(self.data, QueryDict) else dict(self.data)
+        entered.pop("consent", None)
+        self.data = entered
 
     def _look_at_address(self) -> None:
         check = check_email(str(self.data.get("email") or ""))

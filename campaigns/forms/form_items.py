@@ -68,7 +68,7 @@ class FormItemForm(forms.Form):
             label=_("Position"), min_value=0, max_value=9999, initial=position, required=False
         )
         self.fields[f"position_{key}"] = place
-        for name, label in (("label", _("Choice")), ("label_en", _("English"))):
+        for name, label in (("label", pgettext_lazy("form item", "Choice")), ("label_en", _("English"))):
             field = forms.CharField(
                 label=label, max_length=LABEL_MAX, initial=choice.get(name, ""), required=name == "label"
             )

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.utils import timezone
 
-from campaigns.consent_texts import set_consent_text
+from campaigns.consent_texts import current_consent_text, set_consent_text
 from campaigns.form_items import ItemValues, add_item, ensure_default_items
 from campaigns.form_protection import new_stamp
 from tests.factories import make_campaign
@@ -42,7 +42,9 @@ def old_stamp(campaign, seconds=60):
 
 def filled(campaign, **changes):
     """What somebody entered on the form, drawn a minute ago; None leaves a field out."""
+    agreed_to = current_consent_text(campaign)
     data = {
+        "consent_version": str(agreed_to.version) if agreed_to else None,
         "stamp": old_stamp(campaign),
         "page": "form",
         "last_name": "髙橋",

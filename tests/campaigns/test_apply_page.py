@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from django.utils.html import escape
 
+from campaigns.consent_texts import set_consent_text
 from campaigns.form_protection import SENDS_BY_ADDRESS
 from campaigns.models import Application
 from leads.models import ConsentRecord, DmPermission, Lead
@@ -259,6 +260,20 @@ def test_fields_the_form_does_not_have_change_nothing(client, campaign):
     assert send(client, campaign, **stray).status_code == 302
     lead = Lead.objects.get()
     assert (lead.kind, lead.registration, lead.email_valid, lead.note) == ("visitor", "full", True, "")
+
+
+def test_opt_10_nobody_agrees_to_a_text_they_have_not_seen(client, campaign):
+    """OPT-10: it was changed while the form was open"""
+    seen = filled(campaign, page="confirm", step="send")
+    set_consent_text(campaign, "新しい同意文", user=None, now=timezone.now())
+    response = client.post("/e/dx/apply/", seen)
+    assert "もう一度お読みください" in text(response)
+    assert "新しい同意文" in text(response)
+    assert Application.objects.count() == 0
+    assert 'name="consent_version" value="2"' in text(response)
+    assert not re.search(r'name="consent"[^>]* checked', text(response))
+    assert send(client, campaign).status_code == 302
+    assert Application.objects.get().consent_text.version == 2
 
 
 # ---- floods and robots

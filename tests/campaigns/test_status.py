@@ -71,7 +71,7 @@ def test_status(values, seats, expected):
 
 def test_the_words_of_a_status(db):
     full = campaign(capacity=1)
-    assert status_of(full, now=NOW, seats=Seats(taken=1)).label == "満席・キャンセル待ち受付中"
+    assert status_of(full, now=NOW, seats=Seats(taken=1)).label == "満席(キャンセル待ち受付中)"
     assert status_of(campaign(capacity=1), now=NOW, seats=Seats()).label == "残りわずか"
     assert all(key.label for key in StatusKey) and set(CampaignState.values) <= set(StatusKey.values)
 
