@@ -10,7 +10,7 @@ from campaigns.events import Event, happened
 from campaigns.models import Application
 from settings.models import SystemSetting
 from settings.system_settings import set_setting
-from tests.factories import make_application, make_campaign, make_lead
+from tests.factories import make_application, make_campaign, make_lead, make_user
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 16, 1, 0, 0, 500_000, tzinfo=UTC)  # 10:00:00.5 in Japan
@@ -173,3 +173,16 @@ def test_what_was_not_told_is_not_remembered(told):
     finally:
         happened.disconnect(dispatch_uid="fails")
     assert Application.objects.get().reissued_at is None
+
+
+def test_the_page_of_the_setting_says_so(client):
+    """TKT-1: the words as users know them, from the server and not from the browser"""
+    client.force_login(make_user())
+    url = "/settings/system/ticket_url_days/"
+    page = client.get(url).content.decode()
+    assert "受講票URLの有効期間(日)" in page and 'class="card" novalidate' in page
+    refused = client.post(url, {"value": "8", "seen": "7"})
+    assert "7以下の値を設定してください。" in refused.content.decode()
+    assert tickets.days_valid() == 7
+    client.post(url, {"value": "3", "seen": "7"})
+    assert tickets.days_valid() == 3
