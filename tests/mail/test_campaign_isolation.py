@@ -29,8 +29,7 @@ IDS = {
     }.get(name, things.draft if name.startswith("wizard") else things.job).pk,
 }  # fmt: skip
 NEEDS_A_DRAFT = {"single_mail_html"}  # not found without one, one's own neither
-# by kind; what they show and change is the mode's own (test_mail_settings.py)
-NOT_BY_ID = {"mail_settings_edit", "mail_settings_switch", "mail_settings_template", "mail_settings_test"}
+BY_KIND = ["kind"]  # mail settings: what they show is the mode's own (test_mail_settings.py)
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def path_of(name, parameters, things):
     return reverse(name, kwargs={parameter: IDS[parameter](things, name) for parameter in parameters})
 
 
-WITH_IDS = [(name, parameters) for name, parameters in inside_views() if parameters and name not in NOT_BY_ID]
+WITH_IDS = [(name, parameters) for name, parameters in inside_views() if parameters and parameters != BY_KIND]
 LISTS = [name for name, parameters in inside_views() if not parameters]
 
 
