@@ -140,6 +140,41 @@ def test_nav_1_the_menu_of_a_campaign_is_its_own(client, campaign):
         assert client.get(f"/c/{campaign.pk}" + reverse(name)).status_code == 404
 
 
+def test_no_link_of_a_campaigns_page_leads_nowhere(client, campaign):
+    """Every link of these pages opens for the campaign's administrator."""
+    mail = sent_mail(campaign)
+    make_template("全体のご案内")
+    draft = make_job(
+        make_template("下書き", campaign=campaign), campaign=campaign, created_by=campaign.members.get()
+    )
+    pages = [reverse(name) for name in ("jobs", "deliveries", "templates", "returned_mails", "wizard", "mail_settings", "templates_of_all")]  # fmt: skip
+    pages += [reverse(name, args=[mail.job_id]) for name in ("job", "job_content")]
+    pages += [reverse(name, args=[mail.pk]) for name in ("delivery", "single_mail")]
+    pages += [
+        reverse(name, args=[mail.template_id]) for name in ("template", "template_edit", "template_test_send")
+    ]
+    pages += [
+        reverse(name, args=[draft.pk]) for name in ("wizard_condition", "wizard_confirm", "wizard_expected")
+    ]
+    inside, seen = f"/c/{campaign.pk}", set()
+    for page in pages:
+        shown = client.get(inside + page)
+        assert shown.status_code == 200, page
+        links = {link.split("#")[0] for link in find_links(shown.content.decode())}
+        for link in sorted(links - seen):
+            seen.add(link)
+            if f"{inside}/mail/" in link:
+                assert client.get(link).status_code in {200, 302}, (page, link)
+            else:
+                assert not link.startswith("/mail/"), (page, link)
+
+
+def find_links(html):
+    import re
+
+    return {link.replace("&amp;", "&") for link in re.findall(r'href="(/[^"]*)"', html)}
+
+
 def test_templates_are_written_inside_a_campaign(client, campaign):
     """NAV-2, APP-1: a new template starts from the campaign's mail settings, and else from those of all campaigns."""
     MailSettings.objects.create(kind="template", from_address="all@seminar.example.jp", from_name="全体")
