@@ -235,10 +235,12 @@ class ApplicationForm(forms.Form):
 
     # ---- what was entered
     def entry(self) -> Entry:
-        """Blank items are left out: they clear nothing of a lead that is known."""
+        """Blank items are left out: they clear nothing of a lead that is known. Whoever fills in the form themselves is
+        written to in its language from now on; the language of staff says nothing about somebody else."""
         data = self.cleaned_data
+        values = clean_values(self._values(), stored_email=self._stored_email())
         return Entry(
-            values=clean_values(self._values(), stored_email=self._stored_email()),
+            values=values if self.staff else values | {"language": self.language},
             answers={
                 item.key: data[name]
                 for name, item in self.items.items()

@@ -66,7 +66,7 @@ def proxy_application(request: HttpRequest) -> HttpResponse:
             form.add_problems(problem)
         else:
             _tell(request, applied.outcome)
-            return redirect("lead", applied.application.lead_id)
+            return redirect("application", applied.application.pk)
     typed = request.GET.get("q", "").strip()[:200]
     page = {
         "form": form,

@@ -359,7 +359,8 @@ def test_the_form_is_complete_in_english(client, campaign):
     question = campaign.form_items.get(source="question")
     sent = send(client, campaign, {"lang": "en"}, **{f"question_{question.pk}": "a1"})
     assert sent["Location"] == "/e/dx/applied/?lang=en"
-    assert Application.objects.get().language == "en"
+    application = Application.objects.get()
+    assert application.language == application.lead.language == "en"
     assert "We have received your application" in text(client.get(sent["Location"]))
 
 

@@ -157,9 +157,10 @@ def test_app_2_staff_apply_on_the_page_for_attendees(client, misaki, campaign):
     data = proxy(campaign)
     first = client.post(at(campaign, "proxy/apply/"), data)
     lead = Lead.objects.get()
-    assert first["Location"] == f"/c/{campaign.pk}/leads/{lead.pk}/"
     assert client.post(at(campaign, "proxy/apply/"), data)["Location"] == first["Location"]  # a double click
     application = Application.objects.get()
+    assert first["Location"] == at(campaign, f"applications/{application.pk}/")
+    assert "申込を登録しました。" in text(client.get(first["Location"]))
     assert (application.way, application.created_by, application.consent_text) == ("proxy", misaki, None)
     assert list(leads_in(campaign.pk)) == [lead]
 
