@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.cache import cache
 from django.utils import timezone, translation
 
 from campaigns.confirm_links import CONFIRM_PATH, PURPOSE, confirm_url, read_confirm_link
@@ -16,6 +17,11 @@ from tests.campaigns.forms import campaign_with_form, send
 from tests.factories import make_application, make_campaign, make_lead, make_user
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_limits_from_other_tests():
+    cache.clear()
 
 
 def text(response):
