@@ -1,20 +1,21 @@
 """NAV-2 「メール設定」 of automatic mails: which template may be chosen, the text of the product as a template, the test send."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from campaigns.events import CONFIRM_URL, LOGIN_URL, PASSWORD_URL, Event
+from campaigns.merge_values import NAMES, about_leads, texts_of
 from campaigns.models import Campaign
 from leads.models import Lead
 from mail.application_fields import TICKET_URL
 from mail.automatic import content_of
 from mail.automatic_kinds import SECRETS, is_secret
 from mail.mail_kinds import InForce, MailKind, in_force, is_usable, save_settings
-from mail.merge_fields import canonical_names
+from mail.merge_fields import canonical_names, test_values
 from mail.merging import TemplateError, used_names
 from mail.message import BuiltMail, Skeleton
 from mail.models.delivery import Delivery
@@ -121,7 +122,7 @@ def previews(
         content = content_of(held, language) | {"attachments": []}
         try:
             skeleton = Skeleton(content | {"test": True})
-            values = merge_values(skeleton, lead, now=now, campaign_id=campaign_id)
+            values = _test_values(skeleton, lead, language=language, campaign_id=campaign_id, now=now)
             mail = skeleton.build(
                 values,
                 delivery_id=0,
@@ -154,8 +155,24 @@ def send_test_of(
         now=now,
         campaign_id=campaign_id,
         template=held.template,
+        merge=lambda skeleton, lead: _test_values(
+            skeleton, lead, language="" if held.template else language, campaign_id=campaign_id, now=now
+        ),
         mail_kind=kind.key,
         action="mail_settings.test_send",
         label=str(kind.label),
         ip=ip,
     )
+
+
+def _test_values(
+    skeleton: Skeleton, lead: Lead | None, *, language: str, campaign_id: int | None, now: datetime
+) -> dict[str, str]:
+    """The test lead's values; what is said of the application in the language of the text, not in the lead's."""
+    values = merge_values(skeleton, lead, now=now, campaign_id=campaign_id)
+    names = {written: name for written, name in canonical_names(skeleton.names).items() if name in NAMES}
+    if lead is not None and language:
+        abouts = about_leads([lead], now=now, campaign_id=campaign_id)
+        (texts,) = texts_of([replace(abouts[lead.pk], language=language)], set(names.values()))
+        values |= {written: texts[name] for written, name in names.items()}
+    return values | test_values(skeleton.names)

@@ -4,7 +4,7 @@ A test mail is a Delivery without a job and without a lead, so it can never coun
 valid flag or unsubscribe anybody; `related_id` remembers whose data were merged.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -142,15 +142,20 @@ def send_content(
     label: str,
     mail_kind: str = "",
     ticked_ids: Sequence[int] = (),
+    merge: Callable[[Skeleton, Lead | None], dict[str, str]] | None = None,
     ip: str | None = None,
 ) -> list[Delivery]:
-    """The same for a mail that need not be a template's. `action` and `label` are for the audit log."""
+    """The same for a mail that need not be a template's. `action` and `label` are for the audit log; `merge` gives the
+    values, if not `merge_values`."""
     lead, _why = test_lead(ticked_ids, campaign_id=campaign_id)
     content = as_test(content)
     addresses = list(addresses)
     try:
         skeleton = Skeleton(content)
-        values = merge_values(skeleton, lead, now=now, campaign_id=campaign_id)
+        if merge is None:
+            values = merge_values(skeleton, lead, now=now, campaign_id=campaign_id)
+        else:
+            values = merge(skeleton, lead)
         # Built once here, so that a mistake is said on the screen and not in the history.
         skeleton.build(values, delivery_id=0, lead_id=None, sent_at=now, address=addresses[0])
     except ValueError as error:

@@ -22,7 +22,7 @@ class AutomaticMailForm(MailSettingsForm):
     template = forms.ModelChoiceField(
         queryset=None,
         required=False,
-        label=gettext_lazy("Text"),
+        label=gettext_lazy("Wording"),
         empty_label=gettext_lazy("Standard text"),
         help_text=gettext_lazy(
             "Templates of this mode with the purpose 事務連絡. A template is sent to everybody as it is; the standard text "

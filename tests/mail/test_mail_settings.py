@@ -205,10 +205,12 @@ def test_a_test_of_each(client, kenta, campaign):
 
 
 def test_a_test_in_english(client, misaki, campaign):
+    make_application(campaign, make_lead())
     client.post(
         at(campaign, "mail_settings_test", "waiting"), {"addresses": "a@example.jp", "language": "en"}
     )
-    assert "waiting list" in Delivery.objects.get().snapshot.content["subject"]
+    row = Delivery.objects.get()
+    assert "waiting list" in row.snapshot.content["subject"] and "年" not in row.merge_values["campaign_date"]
     page = client.post(at(campaign, "mail_settings_test", "waiting"), {"addresses": "no"})
     assert page.status_code == 422
 
