@@ -79,7 +79,7 @@ def draft_from(options: dict[str, Any]) -> SendJob:
             search = SavedSearch.objects.filter(pk=options["search"]).first()
             if search is None:
                 raise CommandError(_("There is no saved search %(id)s.") % {"id": options["search"]})
-            leads_matching(search.condition, now=timezone.now())
+            leads_matching(search.condition, now=timezone.now(), campaign_id=campaign)
             return create_draft(
                 user=None, rule=RecipientRule.BY_SEARCH, template=template, search=search, campaign_id=campaign, **values
             )  # fmt: skip

@@ -250,7 +250,7 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
         found.append(Problem("no_condition", _("Choose a search condition.")))
     else:
         try:
-            validate_condition(job.condition)
+            validate_condition(job.condition, campaign_id=job.campaign_id)
         except ValidationError as error:  # it names something that is gone
             found.append(Problem("condition", " ".join(error.messages)))
     if job.state == JobState.DRAFT and job.scheduled_at and job.scheduled_at <= now:

@@ -55,13 +55,14 @@ class Condition:
         return stored
 
 
-def validate_condition(condition: Any) -> dict[str, Any]:
+def validate_condition(condition: Any, *, campaign_id: int | None = None) -> dict[str, Any]:
     """The condition in canonical form, to be stored; ValidationError names the block and says what is wrong."""
-    return read_condition(condition).as_json()
+    return read_condition(condition, campaign_id=campaign_id).as_json()
 
 
-def read_condition(condition: Any) -> Condition:
-    """Any JSON → a Condition; ValidationError with one message for every block that is wrong."""
+def read_condition(condition: Any, *, campaign_id: int | None = None) -> Condition:
+    """Any JSON → a Condition of one mode (APP-1: None = all campaigns); ValidationError with one message for every block
+    that is wrong or names an item of another mode."""
     if not isinstance(condition, dict):
         raise ValidationError(
             _("The condition must be a JSON object with “match” and “blocks”."), code="not_an_object"
@@ -91,7 +92,7 @@ def read_condition(condition: Any) -> Condition:
     keys = [
         block["item"] for block in blocks if isinstance(block, dict) and isinstance(block.get("item"), str)
     ]
-    items = items_for(keys)
+    items = items_for(keys, campaign_id) if keys else {}
     clean, problems = [], []
     for number, block in enumerate(blocks, start=1):
         try:

@@ -5,19 +5,21 @@ from typing import Any
 
 from django.db.models import Q
 
-from leads.models import Lead, LeadQuerySet
+from leads.models import LeadQuerySet
+from leads.scope import leads_in
 from leads.search.condition import Condition, read_condition
 from leads.search.expression import And, Block, Node, Not
 
 
-def leads_matching(condition: Any, *, now: datetime) -> LeadQuerySet:
-    """The existing leads that match, each once, unordered. `now` is what relative dates count from.
+def leads_matching(condition: Any, *, now: datetime, campaign_id: int | None = None) -> LeadQuerySet:
+    """The existing leads that match, each once, unordered; of a campaign its applicants (APP-1). `now` is what relative
+    dates count from.
 
     ValidationError when the condition is wrong or names an item that is gone: better no mail than a wrong one.
     `.values("id").query.sql_with_params()` never raises for the result.
     """
-    read = read_condition(condition)
-    leads = Lead.objects.existing()
+    read = read_condition(condition, campaign_id=campaign_id)
+    leads = leads_in(campaign_id)
     return leads if read.tree is None else leads.filter(_compile(read.tree, read, now))
 
 

@@ -52,7 +52,7 @@ def candidates(plan: Plan, *, now: datetime) -> QuerySet[Lead, Any]:
     else:
         if plan.condition is None:
             raise ValueError("a by-search plan needs a condition")
-        leads = narrow_to(leads_matching(plan.condition, now=now), plan.campaign_id)
+        leads = leads_matching(plan.condition, now=now, campaign_id=plan.campaign_id)
     return leads.order_by().values_list(*COLUMNS)
 
 

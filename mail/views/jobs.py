@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from leads.models import DmPermission, Lead
-from leads.scope import narrow_to
 from leads.search import describe_condition, leads_matching
 from mail import send_again, send_jobs
 from mail.brake_queries import brakes_shown
@@ -432,7 +431,7 @@ def job_matching(request: HttpRequest, job_id: int) -> HttpResponse:
     if job.rule != RecipientRule.BY_SEARCH or job.condition is None:
         return redirect("job", job.pk)
     try:
-        leads = narrow_to(leads_matching(job.condition, now=timezone.now()), job.campaign_id).order_by("-pk")
+        leads = leads_matching(job.condition, now=timezone.now(), campaign_id=job.campaign_id).order_by("-pk")
         return _lead_list(
             request, job, leads, _("Leads that match now"),
             _("The condition of this mailing, searched on today's data. Who was really addressed is on the page of the mailing."),

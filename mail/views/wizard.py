@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from leads.lead_list import simple_search
 from leads.models import DmPermission, Lead, SavedSearch
-from leads.scope import leads_in, narrow_to
+from leads.scope import leads_in
 from leads.search import describe_condition, leads_matching
 from mail import send_jobs
 from mail.forms.wizard import WizardForm
@@ -218,7 +218,7 @@ def _leads_to_tick(request: HttpRequest, job: SendJob, show: str) -> QuerySet[Le
     if show == "ticked" or job.condition is None:
         found = leads_in(job.campaign_id).filter(pk__in=job.ticked.values("lead_id"))
     else:
-        found = narrow_to(leads_matching(job.condition, now=timezone.now()), job.campaign_id)
+        found = leads_matching(job.condition, now=timezone.now(), campaign_id=job.campaign_id)
     found = simple_search(found, request.GET.get("q", "")[:200])
     return found.order_by("-pk")
 

@@ -2,12 +2,15 @@
 mode; and in the all-campaign mode nothing of a campaign is used by accident."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.core import serializers
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from leads.models import Lead
+from leads.search import EVERYONE, leads_matching, validate_condition
 from mail import urls
 from mail.models import Delivery, MailTemplate, SendJob, SendJobLead
 from mail.search_items import mail_items
@@ -28,6 +31,7 @@ IDS = {
         "wizard_done": things.job,
     }.get(name, things.draft if name.startswith("wizard") else things.job).pk,
 }  # fmt: skip
+NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 NEEDS_A_DRAFT = {"single_mail_html"}  # not found without one, one's own neither
 BY_KIND = ["kind"]  # mail settings: what they show is the mode's own (test_mail_settings.py)
 
@@ -333,3 +337,26 @@ def test_a_campaigns_mailing_can_be_stopped_among_all_campaigns(client, scene):
     assert ours.job.state == "stopped"
     content = client.get(reverse("job_content", args=[ours.reserved.pk]))
     assert content.headers["Location"] == ours.path + reverse("template", args=[ours.template.pk])
+
+
+def test_a_campaigns_condition_names_its_own_things_only(scene):
+    """APP-1: as validated when it is saved and read when it runs; what is found are applicants."""
+    ours = scene["ours"]
+
+    def condition(template):
+        return {
+            "match": "all",
+            "blocks": [{"item": "mail.template", "operator": "is", "values": [str(template.pk)]}],
+        }
+
+    inside = {"campaign_id": ours.campaign.pk}
+    assert validate_condition(condition(ours.template), **inside)["blocks"]
+    assert list(leads_matching(condition(ours.template), now=NOW, **inside)) == [ours.lead]
+    for whose in ("theirs", "blue"):
+        foreign = condition(scene[whose].template)
+        with pytest.raises(ValidationError, match="選択肢にありません"):
+            validate_condition(foreign, **inside)
+        with pytest.raises(ValidationError):
+            leads_matching(foreign, now=NOW, **inside)
+    assert list(leads_matching(EVERYONE, now=NOW, **inside)) == [ours.lead]
+    assert set(leads_matching(condition(ours.template), now=NOW)) == {ours.lead}  # blue knows every mail
