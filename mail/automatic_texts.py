@@ -51,6 +51,9 @@ _GREETING = """{% if 会社名 %}{{ 会社名 }}
 {% endif %}{{ 氏名|default("お客") }} 様
 
 """
+# Nobody knows yet whose address it is: what somebody entered as a name is no text to send to it.
+_TO_ANYBODY = "このメールは、手続きの画面で入力されたメールアドレスへお送りしています。\n\n"
+_TO_ANYBODY_EN = "We send this mail to an address that was entered on our pages.\n\n"
 _STAFF_BODY = """{{ お知らせの種類 }}の連絡です。
 
 キャンペーン : {{ キャンペーン名 }}
@@ -97,7 +100,7 @@ _JA: dict[str, Words] = {
     ),
     "confirm": Words(
         "【{{ キャンペーン名 }}】お申し込みの確認のお願い",
-        _GREETING
+        _TO_ANYBODY
         + "「{{ キャンペーン名 }}」にお申し込みいただき、ありがとうございます。\n\n"
         "まだお申し込みは完了していません。\n下記のURLを開き、メールアドレスの確認を完了してください。\n\n{{ 確認URL }}\n\n"
         "確認が完了しますと、受付完了のメールをお送りします。\n"
@@ -170,7 +173,7 @@ _JA: dict[str, Words] = {
     ),
     "address_confirm": Words(
         "新しいメールアドレスの確認のお願い",
-        _GREETING
+        _TO_ANYBODY
         + "マイページで、このメールアドレスへの変更を受け付けました。\n"
         "下記のURLを開くと、変更が完了します。それまでは、以前のメールアドレスのままです。\n\n{{ 確認URL }}\n\n"
         "お心当たりのない場合は、このメールを破棄してください。変更は行われません。\n" + _SIGNED,
@@ -227,7 +230,7 @@ _EN: dict[str, Words] = {
     ),
     "confirm": Words(
         "[{{ campaign_name }}] Please confirm your application",
-        _GREETING_EN + "Thank you for applying for “{{ campaign_name }}”.\n\n"
+        _TO_ANYBODY_EN + "Thank you for applying for “{{ campaign_name }}”.\n\n"
         "Your application is not complete yet. Please open this URL to confirm your address:\n\n{{ confirm_url }}\n\n"
         "You will then get a mail that your application was received.\n" + _IGNORE_EN + _SIGNED_EN,
     ),
@@ -282,7 +285,7 @@ _EN: dict[str, Words] = {
     ),
     "address_confirm": Words(
         "Please confirm your new e-mail address",
-        _GREETING_EN + "On my page somebody asked to use this e-mail address from now on. Please open this URL to confirm it; "
+        _TO_ANYBODY_EN + "On my page somebody asked to use this e-mail address from now on. Please open this URL to confirm it; "
         "until then the earlier address is used:\n\n{{ confirm_url }}\n\n" + _IGNORE_EN + _SIGNED_EN,
     ),
     "address_changed": Words(

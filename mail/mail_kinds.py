@@ -186,6 +186,12 @@ def _in_force(kind: MailKind, own: list[MailSettings], general: list[MailSetting
     )  # fmt: skip
 
 
+def kinds_sent_with(template: MailTemplate) -> list[str]:
+    """The names of the automatic mails this template was chosen for."""
+    kinds = MailSettings.objects.filter(template=template).order_by("kind").values_list("kind", flat=True)
+    return [kind_label(kind) for kind in dict.fromkeys(kinds)]
+
+
 def is_usable(template: MailTemplate) -> bool:
     """Only business notices are sent by themselves, whoever they go to (OPT-4)."""
     return template.purpose == Purpose.NOTICE and template.archived_at is None

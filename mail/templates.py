@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
-from mail.mail_kinds import SENDERS, settings_of
+from mail.mail_kinds import SENDERS, kinds_sent_with, settings_of
 from mail.merge_fields import OPT_OUT
 from mail.merging import normalise_newlines
 from mail.models.send_job import WAITING, JobState, SendJob
@@ -167,10 +167,11 @@ def copy_template(
 def archive_template(
     template: MailTemplate, *, user: User | None, now: datetime, ip: str | None = None
 ) -> bool:
-    """Takes the template out of the lists; histories keep it. False while a job waits for it: that job would halt."""
+    """Takes the template out of the lists; histories keep it. False while a job waits for it, which would halt, or an
+    automatic mail is made of it."""
     with transaction.atomic():
         MailTemplate.objects.select_for_update().get(pk=template.pk)
-        if template.jobs.filter(state__in=WAITING).exists():
+        if template.jobs.filter(state__in=WAITING).exists() or kinds_sent_with(template):
             return False
         if MailTemplate.objects.filter(pk=template.pk, archived_at=None).update(archived_at=now):
             audit.record("template.archive", user=user, target=template, ip=ip)

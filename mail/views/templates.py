@@ -19,6 +19,7 @@ from leads.models import Lead
 from leads.scope import leads_in
 from mail.address_fields import AddressFieldError
 from mail.forms.templates import TemplateFilterForm, TemplateForm, TestSendForm
+from mail.mail_kinds import kinds_sent_with
 from mail.merge_fields import MergeField, merge_fields
 from mail.merging import TemplateError
 from mail.message import BuiltMail, MergeProblem, Skeleton, as_test, field_label, snapshot_content
@@ -113,6 +114,7 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
         "refusal": refusal,
         "headers": _headers(mail) if mail else [],
         "shown_bodies": body_fields(shown.form),
+        "automatic": kinds_sent_with(shown),
         "waiting": jobs,
         "soon": starts_soon(jobs, now),
         "lost": lost,
@@ -302,7 +304,13 @@ def template_archive(request: HttpRequest, template_id: int) -> HttpResponse:
     if archive_template(shown, user=request.user, now=timezone.now(), ip=client_ip(request)):
         messages.success(request, _("The template was archived. Histories keep it."))
         return redirect("templates")
-    messages.error(request, _("A reserved mailing uses this template. Delete the reservation first."))
+    if automatic := kinds_sent_with(shown):
+        text = _(
+            "It is the wording of an automatic mail (%(mails)s). Choose another one in the mail settings first."
+        )
+        messages.error(request, text % {"mails": ", ".join(automatic)})
+    else:
+        messages.error(request, _("A reserved mailing uses this template. Delete the reservation first."))
     return redirect("template", shown.pk)
 
 

@@ -465,3 +465,14 @@ def test_a_failed_notice_to_another_address_is_not_the_leads_failure():
     assert recount([lead.pk], now=timezone.now()) == {lead.pk: 0}
     Delivery.objects.create(**common, address=lead.email)
     assert recount([lead.pk], now=timezone.now()) == {lead.pk: 1}
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+@pytest.mark.parametrize("event", [Event.CONFIRM, Event.ADDRESS_CONFIRM])
+def test_a_name_is_not_sent_to_an_address_nobody_confirmed(event, language):
+    """Whoever fills in a form with a stranger's address cannot write to it."""
+    lead = make_lead(last_name="Win a prize", first_name="https://evil.example", company="https://evil.example", registration="provisional")  # fmt: skip
+    application = make_application(make_campaign(), lead, state="provisional", language=language)
+    tell(event, application, values={CONFIRM_URL: "https://smp.example/x"}, address="stranger@b.example.jp")
+    text = the_mail().mail.text
+    assert "evil" not in text and "prize" not in text and "https://smp.example/x" in text

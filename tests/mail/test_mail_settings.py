@@ -273,3 +273,19 @@ def test_links_of_login_mails_stay_with_their_reader(client, misaki):
     response = client.get(reverse("single_mail", args=[row.pk]), follow=True)
     assert "ご本人だけが開けるURLを含むメールのため" in response.content.decode()
     assert b"my/in/secret" not in response.content
+
+
+def test_a_template_in_use_says_so_and_stays(client, kenta, campaign):
+    """NAV-2: archived, an automatic mail would silently change its text."""
+    template = make_template("お礼", campaign=campaign, purpose="notice")
+    client.post(at(campaign, "mail_settings_edit", "received"), data(template=template.pk))
+    url = at(campaign, "template", template.pk)
+    assert "自動送信メール「申込完了」の文面として使われています" in client.get(url).content.decode()
+    response = client.post(at(campaign, "template_archive", template.pk), follow=True)
+    assert "先にメール設定で別の文面を選んでください" in response.content.decode()
+    template.refresh_from_db()
+    assert template.archived_at is None
+    client.post(at(campaign, "mail_settings_edit", "received"), data())
+    client.post(at(campaign, "template_archive", template.pk))
+    template.refresh_from_db()
+    assert template.archived_at is not None
