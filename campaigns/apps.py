@@ -7,7 +7,7 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
-        from campaigns import application_audit, audit_labels, lead_merge, lead_panel
+        from campaigns import application_audit, audit_labels, csv_applications, lead_merge, lead_panel
         from campaigns.applicants import only_applicants
         from campaigns.applications import register_application_settings
         from campaigns.known_address import register_merge_key
@@ -24,6 +24,7 @@ class CampaignsConfig(AppConfig):
         register_application_settings()
         register_merge_key()
         lead_panel.register()
+        csv_applications.register()
         register_page(
             Page(
                 "campaigns",

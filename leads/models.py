@@ -252,6 +252,7 @@ class LeadImport(models.Model):
     campaign_id = models.BigIntegerField(
         null=True
     )  # the mode it was started in; of Mode.APPLY what is applied for
+    tell = models.BooleanField(default=False)  # of Mode.APPLY: the mails of an application go out
     file_name = models.CharField(max_length=255)
     file_size = models.PositiveBigIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State, default=State.UPLOADED)

@@ -191,6 +191,8 @@ def understand_header(
         seen[column.target] = number
     if mode == LeadImport.Mode.UPDATE and key not in seen:
         raise FileProblem("key_missing", header=labels()[key])
+    if mode == LeadImport.Mode.APPLY and seen.keys() & {"id", "email"}:
+        return columns  # who applies is enough
     if not any(
         column.target and column.target != "id" and not _is_key(column, mode, key) for column in columns
     ):
@@ -256,7 +258,7 @@ def clean(column: Column, cells: Sequence[str], *, mode: str) -> Cleaned:
             cleaned,
             _choice_map(target),
             _choice_labels(target),
-            clearable=mode == LeadImport.Mode.ADD or target == "dm_permission",
+            clearable=mode != LeadImport.Mode.UPDATE or target == "dm_permission",
         )
     if column.extra_key and column.type == LeadColumn.Type.CHOICE:
         same = {choice_key(choice): choice for choice in column.choices}

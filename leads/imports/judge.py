@@ -57,7 +57,10 @@ def update_sql(lead_import: LeadImport, columns: Sequence[Column]) -> dict[str, 
             not target
             or target == "id"
             or column.extra_key
-            or target == lead_import.key == LeadImport.Key.EMAIL
+            or (
+                target == lead_import.key == LeadImport.Key.EMAIL
+                and lead_import.mode == LeadImport.Mode.UPDATE
+            )
         ):
             continue
         cell = cells[target]

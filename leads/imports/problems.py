@@ -63,6 +63,7 @@ FILE: Mapping[Code, str | Promise] = {
         "The column “%(header)s” is needed to find the leads to overwrite. Add it, or choose another key."
     ),
     "nothing_to_write": _("The file has no column that could be written. Add at least one besides the key."),
+    "no_campaign": _("There is no such campaign, or it is archived."),
     "too_many_rows": _("The file has more than %(limit)s rows. Split it into several files."),
     "unexpected": _(
         "An unexpected error stopped the import; nothing was imported. Tell your system administrator the number of this import."
@@ -87,6 +88,11 @@ ROW: Mapping[Code, str | Promise] = {
     ),
     "key_blank": _("The key is empty, so the lead to overwrite cannot be found."),
     "key_twice": _("The same key stands in %(count)s rows of this file. Leave only one of them."),
+    "person_twice": _("The same person stands in %(count)s rows of this file. Leave only one of them."),
+    "not_of_campaign": _(
+        "This lead is no applicant of this campaign. Clear the ID: the lead is found by the address, and its values stay."
+    ),
+    "campaign_full": _("All seats are taken, and the campaign has no waiting list."),
     "lead_missing": _("There is no lead with this ID (it may have been deleted)."),
     "address_missing": _("No lead has this address. Add it as a new lead."),
     "address_shared": _("%(count)s leads have this address. Use the lead ID as the key."),
@@ -103,6 +109,11 @@ NOTE: Mapping[Code, str | Promise] = {
     ),
     "ignored_unsubscribed": _(
         "Unsubscribing is the person's own act; an import cannot set it. The column is ignored."
+    ),
+    "already_applied": _("Has applied already: no second application is made."),
+    "waiting_list": _("All seats are taken: goes on the waiting list."),
+    "kept_values": _(
+        "A lead of this address is known outside of this campaign: it applies, its values stay."
     ),
     "item_numbers": _("The second row holds item numbers and was skipped."),
 }

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import pgettext
 
+from leads.imports.applying import ALREADY, WAITING
 from leads.imports.columns import CHOICE_DEFAULTS, Column, labels, lead_field
 from leads.imports.problems import NOTE, Found, note_texts, row_problem_text
 from leads.imports.read import recognise, rows_of
 from leads.imports.steps import columns_of, file_blocks
-from leads.models import Lead, LeadColumn, LeadImport, LeadImportRow
+from leads.models import Lead, LeadColumn, LeadImport, LeadImportRow, LeadQuerySet
 from smp.lib.csv_export import BOM, csv_lines, safe_cell
 
 
@@ -89,6 +91,16 @@ def problem_lines(lead_import: LeadImport, limit: int) -> list[str]:
     return lines
 
 
+# Of Mode.APPLY: what becomes of the rows' applications, and the notes that say so.
+_CHANGED = {LeadImportRow.Action.UPDATE, LeadImportRow.Action.UNCHANGED}
+APPLICATIONS = {
+    "apply": _lazy("Applications"),
+    "waiting": _lazy("Waiting list"),
+    "already": _lazy("Applied already"),
+}
+_NOTES = {"waiting": WAITING, "already": ALREADY}
+
+
 @dataclass(frozen=True)
 class Kind:
     """One count of the check's page; a link to its rows."""
@@ -107,6 +119,12 @@ def kinds(lead_import: LeadImport) -> list[Kind]:
     if add:
         shown.append(Kind("new", str(action.NEW.label), counts["new"]))
     else:
+        if lead_import.mode == LeadImport.Mode.APPLY:
+            shown = [
+                *(Kind(key, str(APPLICATIONS[key]), counts[key]) for key in APPLICATIONS),
+                *shown,
+                Kind("new", _("New leads"), counts["new"]),
+            ]
         shown.append(Kind("update", str(action.UPDATE.label), counts["update"]))
         shown.append(Kind("unchanged", str(action.UNCHANGED.label), counts["unchanged"]))
     shown.append(Kind("notes", _("With notes"), counts["notes"]))
@@ -115,8 +133,22 @@ def kinds(lead_import: LeadImport) -> list[Kind]:
     return shown
 
 
+def writes(lead_import: LeadImport) -> int:
+    """How much a commit would do, or did: leads written; of Mode.APPLY applications made."""
+    counts = lead_import.counts
+    names = ("apply", "waiting") if lead_import.mode == LeadImport.Mode.APPLY else ("new", "update")
+    return sum(int(counts[name]) for name in names)
+
+
 def rows_of_kind(lead_import: LeadImport, kind: str) -> QuerySet[LeadImportRow]:
     rows = LeadImportRow.objects.filter(lead_import=lead_import).order_by("line")
+    if kind in APPLICATIONS:
+        rows = rows.exclude(action=LeadImportRow.Action.WRONG)
+        if kind in _NOTES:
+            return rows.filter(notes__contains=[[None, _NOTES[kind], {}]])
+        for code in _NOTES.values():
+            rows = rows.exclude(notes__contains=[[None, code, {}]])
+        return rows
     if kind == "notes":
         return rows.filter(notes__isnull=False)
     if kind == "shared":
@@ -136,7 +168,12 @@ def rows_of_kind(lead_import: LeadImport, kind: str) -> QuerySet[LeadImportRow]:
 def made_leads(lead_import: LeadImport, kind: str, start: int, number: int) -> list[int]:
     """The ids of the leads that the `start`-th (from 1) and following new rows became: written in the order of the
     rows, all with the moment of the commit, so nothing had to be noted row by row."""
-    if kind != "new" or lead_import.committed_at is None or start < 1:
+    if (
+        kind != "new"
+        or lead_import.committed_at is None
+        or start < 1
+        or lead_import.mode == LeadImport.Mode.APPLY
+    ):
         return []
     made = (
         Lead.objects.filter(created_at=lead_import.committed_at).order_by("id").values_list("id", flat=True)
@@ -145,24 +182,27 @@ def made_leads(lead_import: LeadImport, kind: str, start: int, number: int) -> l
 
 
 def rows_shown(
-    lead_import: LeadImport, rows: Sequence[LeadImportRow], *, made: Sequence[int] = ()
+    lead_import: LeadImport,
+    rows: Sequence[LeadImportRow],
+    *,
+    made: Sequence[int] = (),
+    may_see: LeadQuerySet | None = None,
 ) -> list[ShownRow]:
     """One page of rows with old → new values: one query for their leads, whatever their number. `made` holds the ids
-    of the new rows' leads after the commit."""
+    of the new rows' leads after the commit. Of leads that are not in `may_see` nothing is shown."""
     columns = columns_of(lead_import)
     if made:
         for row, lead_id in zip(rows, made, strict=False):
             row.lead_id = lead_id
-    leads = Lead.objects.in_bulk([row.lead_id for row in rows if row.lead_id is not None])
+    seen = Lead.objects.all() if may_see is None else may_see
+    leads = seen.in_bulk([row.lead_id for row in rows if row.lead_id is not None])
     actions = dict(LeadImportRow.Action.choices)
     shown = []
     for row in rows:
         problems, notes = remarks(row, columns)
         lead = leads.get(row.lead_id) if row.lead_id is not None else None
         done = lead_import.state == LeadImport.State.DONE
-        values = _values(
-            columns, row, None if done else lead, update=lead_import.mode == LeadImport.Mode.UPDATE
-        )
+        values = _values(columns, row, None if done else lead, update=row.action in _CHANGED)
         shown.append(
             ShownRow(row.line, row.action, str(actions.get(row.action, "")), lead, values, problems, notes)
         )

@@ -18,6 +18,13 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from leads.imports.applying import (
+    applier,
+    campaign_of,
+    judge_applications,
+    lock_known_leads,
+    number_new_leads,
+)
 from leads.imports.columns import Column, understand_header
 from leads.imports.judge import judge, lock_leads
 from leads.imports.problems import FileProblem
@@ -42,12 +49,22 @@ State = LeadImport.State
 
 
 def upload(
-    blocks: Iterable[bytes], *, file_name: str, mode: str, key: str, evidence: str, user: User | None
+    blocks: Iterable[bytes],
+    *,
+    file_name: str,
+    mode: str,
+    key: str,
+    evidence: str,
+    user: User | None,
+    campaign_id: int | None = None,
+    tell: bool = False,
 ) -> LeadImport:
-    """Stores the file in pieces of a megabyte. ValidationError if it is too large or empty."""
+    """Stores the file in pieces of a megabyte. `campaign_id`: the mode it is started in; an update then finds only
+    applicants of that campaign; of Mode.APPLY the campaign applied for, `tell`: by mail, too. ValidationError if it is
+    too large or empty."""
     with transaction.atomic():
         lead_import = LeadImport.objects.create(
-            mode=mode, key=key, evidence=evidence, created_by=user,
+            mode=mode, key=key, evidence=evidence, created_by=user, campaign_id=campaign_id, tell=tell,
             file_name=file_name.replace("\0", "").replace("\\", "/").rsplit("/", 1)[-1][-255:] or "import.csv",
         )  # fmt: skip
         size = 0
@@ -127,6 +144,8 @@ def stage_import(lead_import: LeadImport) -> None:
 
 def _check(lead_import: LeadImport, pulse: "_Pulse") -> None:
     LeadImportRow.objects.filter(lead_import=lead_import).delete()
+    if lead_import.mode == LeadImport.Mode.APPLY:
+        applier().check(campaign_of(lead_import))
 
     def blocks() -> Iterator[bytes]:
         return file_blocks(lead_import)
@@ -150,7 +169,7 @@ def _check(lead_import: LeadImport, pulse: "_Pulse") -> None:
         pulse.beat(line)
     if not stager.rows:
         raise FileProblem("no_rows")
-    counts = judge(lead_import, columns)
+    counts = _judge(lead_import, columns)
     changed = LeadImport.objects.filter(pk=lead_import.pk, state__in={State.UPLOADED, State.CHECKING}).update(
         state=State.CHECKED, encoding=found.encoding, columns=[column.as_json() for column in columns],
         rows=stager.rows, progress=stager.rows, counts=counts, error=None, heartbeat_at=timezone.now(),
@@ -194,7 +213,7 @@ def request_commit(lead_import: LeadImport, *, skip_wrong: bool, user: User | No
             ),
             params={"count": counts["wrong"]},
         )
-    if not counts.get("new") and not counts.get("update"):
+    if not any(counts.get(name) for name in ("new", "update", "apply", "waiting")):
         raise ValidationError(_("There is nothing to import."))
     changed = LeadImport.objects.filter(pk=lead_import.pk, state=State.CHECKED, counts=counts).update(
         state=State.COMMITTING,
@@ -233,14 +252,23 @@ def _commit(lead_import: LeadImport, pulse: "_Pulse", *, now: datetime) -> None:
     if not _own_columns_are_as_they_were(columns):
         mine.update(state=State.UPLOADED, changed_since=True, progress=0)
         return
-    if lead_import.mode == LeadImport.Mode.UPDATE:
+    applying = lead_import.mode == LeadImport.Mode.APPLY
+    if applying:
+        applier().lock(campaign_of(lead_import))
+        lock_known_leads(lead_import, columns)
+    elif lead_import.mode == LeadImport.Mode.UPDATE:
         lock_leads(lead_import, columns)
+    if lead_import.mode != LeadImport.Mode.ADD:
         pulse.beat(0)
-        counts = judge(lead_import, columns)
+        counts = _judge(lead_import, columns)
         if counts["digest"] != lead_import.counts["digest"]:
             mine.update(state=State.CHECKED, counts=counts, changed_since=True)
             return
+    if applying:
+        number_new_leads(lead_import)
     written = write(lead_import, columns, now=now, beat=pulse.beat)
+    if applying:
+        applier().write(lead_import, columns, now, lambda: pulse.beat(lead_import.rows))
     mine.update(state=State.DONE, progress=lead_import.rows, committed_at=now, finished_at=timezone.now())
     audit.record(
         "lead_import.commit",
@@ -251,6 +279,16 @@ def _commit(lead_import: LeadImport, pulse: "_Pulse", *, now: datetime) -> None:
             "left_out": lead_import.counts["wrong"], "columns": [column.target for column in columns if column.target],
         },
     )  # fmt: skip
+
+
+def _judge(lead_import: LeadImport, columns: list[Column]) -> dict[str, Any]:
+    """The counts of the moment; in Mode.APPLY those of the applications too, and a digest that notices either."""
+    if lead_import.mode != LeadImport.Mode.APPLY:
+        return judge(lead_import, columns)
+    applications = judge_applications(lead_import, columns)
+    counts = judge(lead_import, columns)
+    digest = ":".join([counts["digest"], *map(str, applications.values())])
+    return counts | applications | {"digest": digest}
 
 
 def _own_columns_are_as_they_were(columns: list[Column]) -> bool:

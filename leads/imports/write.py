@@ -25,11 +25,11 @@ def write(
     lead_import: LeadImport, columns: Sequence[Column], *, now: datetime, beat: Callable[[int], None]
 ) -> int:
     """Writes the rows judged new or updated; the number of leads written. `beat(rows)` is called after each batch."""
-    statements = (
-        _insert_statements(columns)
-        if lead_import.mode == LeadImport.Mode.ADD
-        else _update_statements(lead_import, columns)
-    )
+    statements = []
+    if lead_import.mode != LeadImport.Mode.UPDATE:
+        statements += _insert_statements(columns, numbered=lead_import.mode == LeadImport.Mode.APPLY)
+    if lead_import.mode != LeadImport.Mode.ADD:
+        statements += _update_statements(lead_import, columns)
     values: dict[str, Any] = {
         "id": lead_import.pk,
         "now": now,
@@ -47,9 +47,9 @@ def write(
         )
         (last,) = cursor.fetchone()
         for first in range(0, last + 1, BATCH):
-            for statement in statements:
+            for statement, counts in statements:
                 cursor.execute(statement, values | {"first": first, "last": first + BATCH - 1})
-            written += cursor.rowcount
+                written += cursor.rowcount if counts else 0
             beat(min(first + BATCH, lead_import.rows))
     return written
 
@@ -59,11 +59,16 @@ _THESE = (
 )
 
 
-def _insert_statements(columns: Sequence[Column]) -> list[str]:
+Statement = tuple[str, bool]  # whether its rows are leads written
+
+
+def _insert_statements(columns: Sequence[Column], *, numbered: bool) -> list[Statement]:
+    """`numbered`: the new leads have their ids already (applying.number_new_leads)."""
     values = insert_sql(columns)
+    if numbered:
+        values["id"] = "staged.lead_id"
     consent = _CONSENT_VALUES.format(change=_CHANGE.format("made.dm_permission"))
-    return [
-        f"""
+    statement = f"""
         WITH made AS (
             INSERT INTO leads_lead ({", ".join(values)})
             SELECT {", ".join(values.values())} FROM leads_leadimportrow staged
@@ -72,25 +77,26 @@ def _insert_statements(columns: Sequence[Column]) -> list[str]:
         )
         {_CONSENT} SELECT made.id, {consent} FROM made
         """
-    ]
+    return [(statement, True)]
 
 
-def _update_statements(lead_import: LeadImport, columns: Sequence[Column]) -> list[str]:
+def _update_statements(lead_import: LeadImport, columns: Sequence[Column]) -> list[Statement]:
     values = update_sql(lead_import, columns)
-    values |= address_sql(values, Way.CSV_UPDATE)
+    if not values:
+        return []
+    applying = lead_import.mode == LeadImport.Mode.APPLY
+    values |= address_sql(values, Way.CSV_APPLICATION if applying else Way.CSV_UPDATE)
     rows = f"FROM leads_leadimportrow staged WHERE {_THESE.format('update')} AND lead.id = staged.lead_id"
     update = f"UPDATE leads_lead lead SET {', '.join(f'{name} = {value}' for name, value in values.items())}, updated_at = %(now)s {rows}"
     permission = cell_sql(columns).get("dm_permission")
     if not permission:
-        return [update]
+        return [(update, True)]
     consent = _CONSENT_VALUES.format(change=_CHANGE.format(permission))
     # Before the update, while the old value still stands there.
-    return [
-        f"""
+    consents = f"""
         {_CONSENT} SELECT lead.id, {consent} FROM leads_leadimportrow staged
         JOIN leads_lead lead ON lead.id = staged.lead_id
         WHERE {_THESE.format("update")} AND {permission} <> '' AND {permission} <> lead.dm_permission
         ORDER BY lead.id
-        """,
-        update,
-    ]
+        """
+    return [(consents, False), (update, True)]

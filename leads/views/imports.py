@@ -15,6 +15,7 @@ from leads.imports import report, steps
 from leads.imports.problems import file_problem_text
 from leads.imports.steps import MOST_MEGABYTES
 from leads.models import LeadImport
+from leads.scope import leads_in
 from leads.tasks import kick_import
 from settings import audit
 from settings.permissions import needs_edit
@@ -154,6 +155,9 @@ def _page(request: HttpRequest, current: LeadImport) -> dict:
     rows = list(page.object_list) if kept else []
     return context | {
         "kinds": kinds, "show": show, "page_obj": page, "kept": kept, "file_notes": report.file_notes(current),
-        "rows": report.rows_shown(current, rows, made=report.made_leads(current, show, page.start_index(), len(rows))),
-        "writes": current.counts["new"] + current.counts["update"],
+        "rows": report.rows_shown(
+            current, rows, made=report.made_leads(current, show, page.start_index(), len(rows)),
+            may_see=leads_in(current.campaign_id) if request.user.only_own_campaigns else None,
+        ),
+        "writes": report.writes(current),
     }  # fmt: skip

@@ -28,7 +28,15 @@ class Command(JsonCommand):
         parser.add_argument(
             "--key", choices=["id", "email"], default="id", help="how --mode update finds the lead"
         )
-        parser.add_argument("--campaign", type=int, metavar="ID")
+        parser.add_argument(
+            "--campaign",
+            type=int,
+            metavar="ID",
+            help="registers them for this campaign (--mode is not asked then)",
+        )
+        parser.add_argument(
+            "--tell", action="store_true", help="with --campaign: the mails of an application go out"
+        )
         parser.add_argument("--dry-run", action="store_true", help="check only")
         parser.add_argument(
             "--skip-wrong", action="store_true", help="leave wrong rows out instead of refusing the file"
@@ -41,8 +49,6 @@ class Command(JsonCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["campaign"] is not None:
-            raise CommandError(_("--campaign is not possible yet: this version has no campaigns."))
         lead_import = self._upload(options)
         stage_import(lead_import)
         lead_import.refresh_from_db()
@@ -60,7 +66,8 @@ class Command(JsonCommand):
         try:
             return upload(
                 _blocks(name), file_name="stdin.csv" if name == "-" else Path(name).name,
-                mode=options["mode"], key=options["key"], evidence=options["evidence"], user=None,
+                mode=options["mode"] if options["campaign"] is None else LeadImport.Mode.APPLY, key=options["key"],
+                evidence=options["evidence"], user=None, campaign_id=options["campaign"], tell=options["tell"],
             )  # fmt: skip
         except OSError as error:
             raise CommandError(f"{name}: {error.strerror}") from None
@@ -94,7 +101,10 @@ def _blocks(name: str) -> Iterator[bytes]:
 
 
 def _as_json(lead_import: LeadImport) -> dict[str, Any]:
-    counts = {name: lead_import.counts[name] for name in ("new", "update", "unchanged", "wrong", "shared")}
+    names = ["new", "update", "unchanged", "wrong", "shared"]
+    if lead_import.mode == LeadImport.Mode.APPLY:
+        names += ["apply", "waiting", "already"]
+    counts = {name: lead_import.counts[name] for name in names}
     return {
         "import": lead_import.pk, "state": lead_import.state, "mode": lead_import.mode, "rows": lead_import.rows,
         "encoding": lead_import.encoding, **counts, "problems": problem_lines(lead_import, SHOWN),
@@ -110,4 +120,8 @@ def _as_text(lead_import: LeadImport) -> str:
         },
         _("new %(new)s, updated %(update)s, unchanged %(unchanged)s, wrong %(wrong)s") % counts,
     ]  # fmt: skip
+    if lead_import.mode == LeadImport.Mode.APPLY:
+        lines.append(
+            _("applications %(apply)s, waiting list %(waiting)s, applied already %(already)s") % counts
+        )
     return "\n".join([*lines, *problem_lines(lead_import, SHOWN)])
