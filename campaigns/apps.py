@@ -13,7 +13,7 @@ class CampaignsConfig(AppConfig):
         from campaigns.known_address import register_merge_key
         from campaigns.tickets import register_ticket_settings
         from leads.scope import register_campaign_leads
-        from smp.lib.mode import ORANGE
+        from smp.lib.mode import BOTH, ORANGE
         from smp.lib.navigation import Page, Tab, register_page, register_tab
 
         register_campaign_leads(only_applicants)
@@ -32,10 +32,15 @@ class CampaignsConfig(AppConfig):
                 "applications",
                 url_names=("application", "application_change", "application_cancel", "ticket_preview"),
                 modes=ORANGE,
-                position=30,
+                position=20,
                 aliases=("申込者一覧", "Applicants"),
             )
         )
+
+        register_page(
+            Page("leads", _("CSV bulk application"), "csv_applications", group=_("Bring in"), level="may_edit", position=20,
+                 modes=BOTH, aliases=("一括申込", "CSV application"))
+        )  # fmt: skip
 
         lead_merge.register()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))

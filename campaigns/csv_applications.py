@@ -97,12 +97,12 @@ def write(lead_import: LeadImport, columns: Sequence[Column], now: datetime, bea
         codes = _codes(len(rows))
         applications = [
             Application(
-                campaign=campaign, lead_id=row.lead_id, way=ApplicationWay.CSV, code=code, created_at=now,
+                campaign=campaign, lead_id=lead_id, way=ApplicationWay.CSV, code=code, created_at=now,
                 state=ApplicationState.WAITING if waits else ApplicationState.APPLIED,
                 waiting_since=now if waits else None, applied_at=None if waits else now,
                 entered=entered(row, columns), created_by_id=lead_import.created_by_id,
             )
-            for (row, waits), code in zip(rows, codes, strict=True)
+            for (row, lead_id, waits), code in zip(rows, codes, strict=True)
         ]  # fmt: skip
         Application.objects.bulk_create(applications)
         made += len(applications)
@@ -113,15 +113,16 @@ def write(lead_import: LeadImport, columns: Sequence[Column], now: datetime, bea
     return made
 
 
-def _batches(lead_import: LeadImport) -> Iterator[list[tuple[LeadImportRow, bool]]]:
-    """(row, whether it waits) of those who apply."""
+def _batches(lead_import: LeadImport) -> Iterator[list[tuple[LeadImportRow, int, bool]]]:
+    """(row, its lead's id, whether it waits) of those who apply."""
     rows = LeadImportRow.objects.filter(lead_import=lead_import).exclude(action=LeadImportRow.Action.WRONG)
-    batch: list[tuple[LeadImportRow, bool]] = []
+    batch: list[tuple[LeadImportRow, int, bool]] = []
     for row in rows.order_by("line").iterator(BATCH):
         said = {code for place, code, _params in row.notes or [] if place is None}
         if ALREADY in said:
             continue
-        batch.append((row, WAITING in said))
+        assert row.lead_id is not None  # known, or numbered just now
+        batch.append((row, row.lead_id, WAITING in said))
         if len(batch) == BATCH:
             yield batch
             batch = []

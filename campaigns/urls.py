@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from campaigns.views import applications, campaigns, check_in, form_items, proxy, ticket_views
+from campaigns.views import (
+    applications,
+    campaigns,
+    check_in,
+    csv_applications,
+    form_items,
+    proxy,
+    ticket_views,
+)
 
 urlpatterns = [
     path("", campaigns.campaigns, name="campaigns"),
@@ -13,6 +21,7 @@ urlpatterns = [
     path("applications/<int:pk>/change/", applications.application_change, name="application_change"),
     path("applications/<int:pk>/cancel/", applications.application_cancel, name="application_cancel"),
     path("applications/<int:pk>/move-up/", applications.application_move_up, name="application_move_up"),
+    path("csv/", csv_applications.csv_applications, name="csv_applications"),
     path("form/", form_items.form_items, name="form_items"),
     path("form/start/", form_items.form_items_start, name="form_items_start"),
     path("form/add/", form_items.form_item_add, name="form_item_add"),

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -18,9 +19,15 @@ from leads.models import LeadImport
 from leads.scope import leads_in
 from leads.tasks import kick_import
 from settings import audit
-from settings.permissions import needs_edit
+from settings.permissions import both_modes, needs_edit
 from settings.system_settings import rows_per_page
+from smp.lib.mode import campaign_of
 from smp.lib.once import once
+
+
+def _imports_in(request: HttpRequest) -> QuerySet[LeadImport]:
+    """APP-1: an import belongs to the mode it was started in."""
+    return LeadImport.objects.filter(campaign_id=campaign_of(request))
 
 
 @needs_edit
@@ -40,7 +47,7 @@ def imports(request: HttpRequest) -> HttpResponse:
         else:
             transaction.on_commit(lambda: kick_import(lead_import.pk))
             return redirect("lead_import", lead_import.pk)
-    past = LeadImport.objects.select_related("created_by")
+    past = _imports_in(request).exclude(mode=LeadImport.Mode.APPLY).select_related("created_by")
     page = Paginator(past, rows_per_page()).get_page(request.GET.get("page"))
     status = 422 if form.is_bound else 200
     return render(
@@ -51,30 +58,33 @@ def imports(request: HttpRequest) -> HttpResponse:
     )
 
 
+@both_modes
 @needs_edit
 @require_GET
 def lead_import(request: HttpRequest, import_id: int) -> HttpResponse:
     """One import: progress, dry run, or result, with its rows."""
-    current = get_object_or_404(LeadImport.objects.select_related("created_by"), pk=import_id)
+    current = get_object_or_404(_imports_in(request).select_related("created_by"), pk=import_id)
     return render(request, "leads/lead_import.html", _page(request, current))
 
 
+@both_modes
 @needs_edit
 @require_GET
 def import_progress(request: HttpRequest, import_id: int) -> HttpResponse:
     """The live part. When the step is over, the whole page is asked for."""
-    current = get_object_or_404(LeadImport, pk=import_id)
+    current = get_object_or_404(_imports_in(request), pk=import_id)
     response = render(request, "leads/import_progress.html", {"import": current})
     if current.state not in LeadImport.RUNNING:
         response["HX-Refresh"] = "true"
     return response
 
 
+@both_modes
 @needs_edit
 @require_POST
 @once
 def import_commit(request: HttpRequest, import_id: int) -> HttpResponse:
-    current = get_object_or_404(LeadImport, pk=import_id)
+    current = get_object_or_404(_imports_in(request), pk=import_id)
     try:
         started = steps.request_commit(
             current, skip_wrong="skip_wrong" in request.POST, user=request.user, now=timezone.now()
@@ -93,23 +103,25 @@ def import_commit(request: HttpRequest, import_id: int) -> HttpResponse:
     return redirect("lead_import", current.pk)
 
 
+@both_modes
 @needs_edit
 @require_POST
 @once
 def import_cancel(request: HttpRequest, import_id: int) -> HttpResponse:
-    current = get_object_or_404(LeadImport, pk=import_id)
+    current = get_object_or_404(_imports_in(request), pk=import_id)
     if steps.cancel(current, user=request.user):
         messages.success(request, _("The import was cancelled; nothing was changed."))
-        return redirect("imports")
+        return redirect("csv_applications" if current.mode == LeadImport.Mode.APPLY else "imports")
     messages.info(request, _("Somebody else was quicker: this page shows what became of the import."))
     return redirect("lead_import", current.pk)
 
 
+@both_modes
 @needs_edit
 @require_GET
 def import_wrong_rows(request: HttpRequest, import_id: int) -> HttpResponse:
     """The wrong rows as a file, with row, column and reason."""
-    current = get_object_or_404(LeadImport, pk=import_id)
+    current = get_object_or_404(_imports_in(request), pk=import_id)
     if not current.counts.get("wrong") or not current.chunks.exists():
         messages.info(request, _("There are no wrong rows to download."))
         return redirect("lead_import", current.pk)
@@ -117,6 +129,7 @@ def import_wrong_rows(request: HttpRequest, import_id: int) -> HttpResponse:
     return _download(f"import-{current.pk}-wrong.csv", report.wrong_rows_csv(current))
 
 
+@both_modes
 @needs_edit
 @require_GET
 def import_base_file(request: HttpRequest) -> HttpResponse:

@@ -1,0 +1,47 @@
+"""The upload form of 「CSV一括申込」."""
+
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext_lazy as _
+
+from campaigns.access import campaigns_of
+from campaigns.models import Campaign, CampaignState
+from leads.import_forms import CHOSEN_AT_UPLOAD, ImportForm
+from settings.models import User
+
+
+class CsvApplicationForm(forms.Form):
+    """Inside a campaign it is that one; otherwise it is chosen."""
+
+    campaign = forms.ModelChoiceField(
+        label=_("Campaign"), queryset=Campaign.objects.none(), empty_label=_("Please choose")
+    )
+    evidence = forms.ChoiceField(
+        label=_("Evidence of consent"),
+        choices=[(kind.value, kind.label) for kind in CHOSEN_AT_UPLOAD],
+        help_text=_(
+            "What the DM permission in this file is based on. It is kept in each lead's consent history."
+        ),
+    )
+    tell = forms.BooleanField(
+        label=_("Send the mails of an application (those that are ON) to the people in the file"),
+        required=False,
+    )
+    file = ImportForm.base_fields["file"]
+
+    def __init__(self, *args: Any, user: User, campaign: Campaign | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.current = campaign
+        if campaign is not None:
+            del self.fields["campaign"]
+        else:
+            self.fields["campaign"].queryset = campaigns_of(user).exclude(state=CampaignState.ARCHIVED)
+
+    @property
+    def chosen_campaign(self) -> Campaign:
+        return self.current or self.cleaned_data["campaign"]
+
+    def clean_file(self) -> "UploadedFile[bytes]":
+        return ImportForm.clean_file(self)  # the same limit
