@@ -140,7 +140,7 @@ def _plans(now: datetime) -> tuple[Plan, ...]:
             {
                 "name": "本日開催 AI活用カンファレンス", "name_en": "AI Conference today", "slug": "ai-today",
                 "summary": "受付・チェックインをお試しいただける、本日開催のカンファレンスです。",
-                "organiser": "株式会社エスエムピー", "starts_at": at(0, 8), "ends_at": at(0, 23, 30), "place": Place.VENUE,
+                "organiser": "株式会社エスエムピー", "starts_at": at(0, 8), "ends_at": at(1, 0), "place": Place.VENUE,
                 "venue_name": "東京国際展示ホール 西1", "venue_address": "東京都江東区有明3-1-1", "capacity": 80,
                 "known_address": KnownAddress.MERGE,
             },
