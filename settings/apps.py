@@ -29,6 +29,10 @@ class SettingsConfig(AppConfig):
                  aliases=("ユーザー", "ユーザー一覧", "ユーザ一覧", "管理者一覧", "権限", "アカウント"), url_names=("add_user", "edit_user"))
         )  # fmt: skip
         register_page(
+            Page("settings", _("API keys"), "api_keys", level="may_administer", position=70,
+                 aliases=("API", "OpenAPI", "Webサービス", "連携", "トークン"), url_names=("api_key", "api_key_new", "api_key_revoke"))
+        )  # fmt: skip
+        register_page(
             Page("settings", _("Audit log"), "audit_log", level="may_administer", position=90,
                  aliases=("監査ログ", "操作ログ", "ログ", "変更履歴"))
         )  # fmt: skip

@@ -22,7 +22,7 @@ from settings.audit import (
     register_detail,
     register_target,
 )
-from settings.models import AuditEntry, SystemSetting, User
+from settings.models import ApiKey, AuditEntry, SystemSetting, User
 from settings.system_settings import SETTINGS, show_value
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:")
@@ -34,6 +34,11 @@ def register() -> None:
     register_action("user.edit", _("User edited"))
     register_action("user.password", _("Password changed"))
     register_action("setting.change", _("System setting changed"))
+    register_action("api_key.create", _("API key made"))
+    register_action("api_key.revoke", _("API key revoked"))
+    register_target(Target("apikey", _("API key"), "api_key", ApiKey))
+    register_detail("scopes", _("What the key may do"), ApiKey.Scope.choices)
+    register_detail("expires_at", _("Valid until"))
     register_action("audit.export", _("Audit log exported"))
     register_target(Target("user", _("User"), "edit_user", User))
     register_target(Target("systemsetting", _("System setting"), "edit_system_setting", SystemSetting))

@@ -1,5 +1,6 @@
 """API-1: keys with scopes and an end, rate limits, errors of the door; reading jobs and deliveries."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.utils import timezone
 
 from settings.api_keys import authenticate, make_key, revoke_key
 from settings.models import ApiKey, SystemSetting
-from tests.factories import make_delivery, make_job, make_lead
+from tests.factories import make_delivery, make_job, make_lead, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -114,3 +115,50 @@ def test_the_description_and_its_page(client):
     assert {"visitor.put", "application.post", "visitor.list", "job.list", "delivery.list"} <= names
     page = client.get("/api/v1/docs").content.decode()
     assert "/api/v1/openapi.json" in page and "https://" not in page
+
+
+def test_misaki_makes_a_key_sees_it_once_and_revokes_it(client):
+    """API-1: 設定 › APIキー"""
+    cache.clear()
+    misaki, other = make_user("misaki"), make_user("aoi")
+    client.force_login(misaki)
+    response = client.post(
+        "/settings/api-keys/new/", {"name": "Webサイト", "scopes": ["leads:read"], "lasts": "90"}
+    )
+    key = ApiKey.objects.get()
+    assert response["Location"] == f"/settings/api-keys/{key.pk}/"
+    assert 89 <= (key.expires_at - timezone.now()).days <= 90
+    text = re.search(
+        r"smp_[0-9a-f]+_[0-9a-f]{40}", client.get(f"/settings/api-keys/{key.pk}/").content.decode()
+    )
+    assert text and authenticate(text.group(0), now=timezone.now()) == key
+    client.force_login(other)
+    assert text.group(0) not in client.get(f"/settings/api-keys/{key.pk}/").content.decode()
+    assert text.group(0) not in client.get("/settings/api-keys/").content.decode()
+    client.get(f"/settings/api-keys/{key.pk}/revoke/")
+    key.refresh_from_db()
+    assert key.revoked_at is None
+    client.post(f"/settings/api-keys/{key.pk}/revoke/", {"confirmed": "1"})
+    assert authenticate(text.group(0), now=timezone.now()) is None
+    log = client.get("/settings/audit/").content.decode()
+    assert "APIキーを無効化" in log and text.group(0) not in log
+
+
+@pytest.mark.parametrize(
+    "wrong, field",
+    [
+        ({"name": ""}, "name"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["everything"]}, "scopes"),
+        ({"lasts": "day"}, "until"),
+        ({"lasts": "day", "until": "2020-01-01"}, "expires_at"),
+    ],
+    ids=["name", "none", "unknown", "no-day", "past"],
+)
+def test_what_a_key_needs(client, wrong, field):
+    """API-1"""
+    client.force_login(make_user("misaki"))
+    right = {"name": "Webサイト", "scopes": ["leads:read"], "lasts": ""}
+    page = client.post("/settings/api-keys/new/", right | wrong)
+    assert page.status_code == 200 and page.context["form"].errors
+    assert not ApiKey.objects.exists()
