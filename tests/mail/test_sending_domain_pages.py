@@ -6,7 +6,7 @@ from django.utils import timezone
 from mail import sending_domains as rules
 from mail.models import DkimKey, SendingDomain
 from settings.models import Role, SourceIp
-from tests.factories import make_template, make_user
+from tests.factories import make_campaign, make_template, make_user
 from tests.mail.domains import BOUNCE, DOMAIN, make_domain, publish
 
 LIST = "/mail/sending-domains/"
@@ -158,16 +158,16 @@ def test_keys_of_another_domain_are_not_found(client, misaki):
         assert client.post(url).status_code == 404
 
 
-def test_kenta_looks_and_checks_but_changes_nothing(client, dns, db):
-    """SYS-1"""
+def test_sending_domains_belong_to_all_campaigns(client, dns, db):
+    """SYS-1: a campaign administrator is refused them, and inside a campaign they do not exist; a viewer is refused."""
     domain = make_domain()
-    client.force_login(make_user("kenta", role=Role.CAMPAIGN))
-    html = page(client, domain)
-    assert "/keys/" not in html
-    assert "/override/" not in html
-    assert client.post(f"{LIST}{domain.pk}/check/").status_code == 302
-    for url in ("override/", "pools/", "delete/", "keys/"):
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    inside = f"/c/{make_campaign(members=[kenta]).pk}"
+    client.force_login(kenta)
+    for url in ("", "check/", "override/", "pools/", "delete/", "keys/"):
         assert client.post(f"{LIST}{domain.pk}/{url}").status_code == 403
+        assert client.post(f"{inside}{LIST}{domain.pk}/{url}").status_code == 404
+    assert client.get(f"{LIST}{domain.pk}/").status_code == 403
     client.force_login(make_user("yui", role=Role.VIEWER))
     assert client.get(LIST).status_code == 403
 

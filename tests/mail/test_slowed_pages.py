@@ -14,7 +14,7 @@ from mail.delivery.speed_rules import forget_speed_rules
 from mail.smtp.replies import parse_reply
 from mail.warmup_queries import warmups_today
 from settings.models import AuditEntry, Role, SourceIp
-from tests.factories import make_delivery, make_lead, make_sending_job, make_user
+from tests.factories import make_campaign, make_delivery, make_lead, make_sending_job, make_user
 from tests.mail.test_throttle import BLOCKED, TOO_FAST, OwnRedis, run, site
 
 pytestmark = pytest.mark.django_db
@@ -136,9 +136,21 @@ def test_hostile_releases(client, misaki, key):
     assert answer.status_code == 302 and len(slowed_sites()) == 1
 
 
-@pytest.mark.parametrize("role", [Role.CAMPAIGN, Role.VIEWER])
-def test_others_look_only(client, role):
-    client.force_login(make_user("kenta", role=role))
+def test_campaign_administrators_see_nothing_of_it(client, db):
+    """SYS-1: speed belongs to all campaigns."""
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    campaign = make_campaign(members=[kenta])
+    client.force_login(kenta)
+    slow("docomo")
+    release = {"key": "docomo", "source": ""}
+    assert client.get(reverse("speed_slowed")).status_code == 403
+    assert client.post(reverse("speed_release"), release).status_code == 403
+    assert client.post(f"/c/{campaign.pk}" + reverse("speed_release"), release).status_code == 404
+    assert len(slowed_sites()) == 1
+
+
+def test_viewers_look_only(client, db):
+    client.force_login(make_user("yui", role=Role.VIEWER))
     slow("docomo")
     html = client.get(reverse("speed")).content.decode()
     assert "too many messages" in html and "今すぐ解除" not in html

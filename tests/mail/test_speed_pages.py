@@ -16,7 +16,7 @@ from mail.models import SendingDomain
 from mail.smtp.mx import NoRoute, Resolver
 from mail.speed_changes import rule_values, save_rule
 from settings.models import AuditEntry, DomainRule, Role, SourceIp
-from tests.factories import make_user
+from tests.factories import make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -303,10 +303,21 @@ def test_two_people_add_one_domain_at_once():
     assert DomainRule.objects.count() == 1
 
 
-@pytest.mark.parametrize("role", [Role.CAMPAIGN, Role.VIEWER])
-def test_others_look_only(client, role):
-    """Privileged administrators edit; others see the same list without a way in."""
-    client.force_login(make_user("kenta", role=role))
+def test_campaign_administrators_see_nothing_of_it(client, db):
+    """SYS-1: speed belongs to all campaigns; inside one the page does not exist."""
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    campaign = make_campaign(members=[kenta])
+    client.force_login(kenta)
+    assert client.get(reverse("speed")).status_code == 403
+    assert client.post(reverse("speed_rule", args=["google"]), NEW).status_code == 403
+    assert client.get(f"/c/{campaign.pk}" + reverse("speed")).status_code == 404
+    assert client.post(f"/c/{campaign.pk}" + reverse("speed_rule_add"), NEW).status_code == 404
+    assert DomainRule.objects.count() == 0
+
+
+def test_viewers_look_only(client, db):
+    """Privileged administrators edit; viewers see the same list without a way in."""
+    client.force_login(make_user("yui", role=Role.VIEWER))
     own = DomainRule.objects.create(name="r", domains=["d.example.jp"])
     source = SourceIp.objects.create(address="192.0.2.1")
     html = client.get(reverse("speed")).content.decode()
