@@ -15,8 +15,14 @@ from leads.models import Lead, LeadColumn
 
 ATTENDED = "attended"
 NOT_ATTENDED = "not_attended"  # has a seat, has not come
+_IN_ORDER = (
+    ApplicationState.APPLIED,
+    ApplicationState.WAITING,
+    ApplicationState.PROVISIONAL,
+    ApplicationState.CANCELLED,
+)
 SHOWN = (
-    *ApplicationState.choices,
+    *((state.value, state.label) for state in _IN_ORDER),
     (ATTENDED, pgettext_lazy("application", "Attended")),
     (NOT_ATTENDED, pgettext_lazy("application", "Not attended yet")),
 )

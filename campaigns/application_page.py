@@ -76,8 +76,8 @@ def story(application: Application) -> list[Step]:
         )
     ]
     moments = [
-        (application.waiting_since, _("Put on the waiting list")),
         (application.confirmed_at, _("The address was confirmed")),
+        (application.waiting_since, _("Put on the waiting list")),
         (application.moved_up_at, _("Moved up from the waiting list")),
         (application.reminded_at, _("A reminder was sent")),
         (application.reissued_at, _("A fresh ticket URL was sent")),

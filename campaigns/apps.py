@@ -39,7 +39,7 @@ class CampaignsConfig(AppConfig):
 
         register_page(
             Page("leads", _("CSV bulk application"), "csv_applications", group=_("Bring in"), level="may_edit", position=20,
-                 modes=BOTH, aliases=("一括申込", "CSV application"))
+                 modes=BOTH, aliases=("一括申込", "CSV application"), url_names=("lead_import",))
         )  # fmt: skip
 
         lead_merge.register()
