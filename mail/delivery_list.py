@@ -16,7 +16,7 @@ from django.utils import timezone
 from mail.models import Delivery
 from mail.models.delivery import DeliveryState
 from mail.modes import shown_in
-from mail.recipients.reasons import DECIDED_AT_START
+from mail.recipients.reasons import NEVER_ADDRESSED
 from mail.results import ADDRESSED, ResultGroup
 from settings.system_settings import rows_per_page
 
@@ -52,7 +52,7 @@ def deliveries_matching(wanted: dict[str, Any], *, campaign_id: int | None = Non
     if text := wanted.get("title"):
         found = found.filter(subject__icontains=text)
     if (state := wanted.get("state")) == ADDRESSED:
-        found = found.exclude(state=DeliveryState.EXCLUDED, reason__in=DECIDED_AT_START)
+        found = found.exclude(state=DeliveryState.EXCLUDED, reason__in=NEVER_ADDRESSED)
     elif state:
         found = found.filter(state__in=states_of(state))
     for name in ("reason", "kind", "mail_kind", "cause"):

@@ -33,3 +33,6 @@ DECIDED_AT_ONCE = (
     Reason.DELETED, Reason.NO_ADDRESS, Reason.MALFORMED_ADDRESS, Reason.INVALID_ADDRESS, Reason.PROVISIONAL,
     Reason.AUTOMATIC_OFF,
 )  # fmt: skip
+
+# Who was never addressed; the other reasons came later.
+NEVER_ADDRESSED = (*DECIDED_AT_START, Reason.AUTOMATIC_OFF)

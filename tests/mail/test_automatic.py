@@ -17,9 +17,11 @@ from mail.delivery.claim import claim
 from mail.delivery.compose import Composer, Made
 from mail.delivery.engine import ALL, deliver
 from mail.delivery.failures import recount
+from mail.delivery_list import deliveries_matching
 from mail.mail_kinds import mail_kind_of
 from mail.models import Delivery, MailSettings
 from mail.recipients.explain import explain_delivery
+from mail.results import ADDRESSED
 from smp.lib.mode import url_in
 from tests.factories import make_application, make_campaign, make_lead, make_template, make_user
 
@@ -91,6 +93,7 @@ def test_switched_off(django_capture_on_commit_callbacks):
     assert (row.state, row.reason, row.next_at) == ("excluded", "automatic_off", None)
     assert hints == []
     assert "メール設定がOFF" in explain_delivery(row).sentence
+    assert list(deliveries_matching({"state": ADDRESSED})) == []
     tell(Event.CHANGED, application)
     assert Delivery.objects.get(mail_kind="changed").state == "queued"
     tell(Event.RECEIVED, make_application(make_campaign("別のセミナー"), make_lead("b@b.example.jp")))
