@@ -132,7 +132,7 @@ def test_only_usable_templates_of_the_campaign(client, kenta, campaign):
     blue = make_template("全体", purpose="notice")
     broken = make_template("壊れた", campaign=campaign, purpose="notice", text_body="{{ 無い項目 }}")
     page = client.post(url, data(template=advertising.pk))
-    assert page.status_code == 422 and "用途が「広告宣伝」です" in page.content.decode()
+    assert page.status_code == 422 and "目的が「広告宣伝」です" in page.content.decode()
     for other in (foreign, blue):
         page = client.post(url, data(template=other.pk))
         assert page.status_code == 422 and other.name not in page.content.decode()
