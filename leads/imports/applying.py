@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.db import connection
 
-from leads.imports.columns import Column
+from leads.imports.columns import Column, Problems
 from leads.imports.judge import cell_sql, update_sql
 from leads.models import DmPermission, LeadImport, LeadImportRow, Registration
 from leads.scope import leads_in
@@ -25,6 +25,9 @@ class Applier:
 
     check: Callable[[int], None]  # raises FileProblem when nobody can be registered for this campaign
     lock: Callable[[int], None]  # before the leads
+    questions: Callable[[int], dict[str, str]]  # {label: "answer:<id>"} of what the campaign asks
+    # The wrong ones among the cells of a question's column: {place: (code, params)}.
+    clean: Callable[[Column, Sequence[str]], Problems]
     judge: Callable[
         [LeadImport], dict[str, int]
     ]  # notes ALREADY and WAITING; {"apply", "already", "waiting"}

@@ -106,7 +106,8 @@ class Cleaned:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the file. `target` is a field of Lead, "extra:<id>", or "" for one that is not imported."""
+    """One column of the file. `target` is a field of Lead, "extra:<id>", "answer:<id>" of a
+    campaign's question (Mode.APPLY), or "" for one that is not imported."""
 
     header: str
     target: str
@@ -132,6 +133,10 @@ class Column:
     @property
     def extra_key(self) -> str:
         return self.target.removeprefix("extra:") if self.target.startswith("extra:") else ""
+
+    @property
+    def is_answer(self) -> bool:
+        return self.target.startswith("answer:")
 
 
 def header_key(text: str) -> str:
@@ -170,16 +175,25 @@ def _known_headers() -> dict[str, tuple[str, Code]]:
 
 
 def understand_header(
-    header: Sequence[str], *, mode: str, key: str, custom: Iterable[LeadColumn]
+    header: Sequence[str],
+    *,
+    mode: str,
+    key: str,
+    custom: Iterable[LeadColumn],
+    questions: Mapping[str, str] | None = None,
 ) -> list[Column]:
     """What each column of the file is. Raises FileProblem naming the header that is unknown, doubled or missing.
 
+    `questions`: {label: target} of what a campaign asks; a lead item of the same name comes first.
     Columns without a header stay as ignored ones; whether they are really empty is seen in the rows.
     """
     if len(header) > MOST_COLUMNS:
         raise FileProblem("too_many_columns", count=len(header), limit=MOST_COLUMNS)
     known = _known_headers()
     own = {header_key(column.label): column for column in custom}
+    for label, target in (questions or {}).items():
+        if header_key(label) not in own:
+            known.setdefault(header_key(label), (target, ""))
     columns: list[Column] = []
     seen: dict[str, int] = {}
     for number, raw in enumerate(header, 1):
@@ -246,6 +260,7 @@ def clean(column: Column, cells: Sequence[str], *, mode: str) -> Cleaned:
     cleaned = _clean_text(
         cells,
         keep_lines=column.target == "note"
+        or column.is_answer
         or (bool(column.extra_key) and column.type == LeadColumn.Type.TEXT),
     )
     target = column.target
@@ -268,6 +283,8 @@ def clean(column: Column, cells: Sequence[str], *, mode: str) -> Cleaned:
             (parse_number, "number") if column.type == LeadColumn.Type.NUMBER else (parse_date, "date")
         )
         return _clean_parsed(cleaned, parse, code)
+    if column.is_answer:
+        return cleaned  # campaigns judge it (Applier.clean)
     limit = LONGEST_EXTRA if column.extra_key else lead_field(target).max_length or LONGEST_NOTE
     if max(map(len, cleaned.cells), default=0) > limit:
         for place, cell in enumerate(cleaned.cells):

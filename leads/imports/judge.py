@@ -57,6 +57,7 @@ def update_sql(lead_import: LeadImport, columns: Sequence[Column]) -> dict[str, 
             not target
             or target == "id"
             or column.extra_key
+            or column.is_answer
             or (
                 target == lead_import.key == LeadImport.Key.EMAIL
                 and lead_import.mode == LeadImport.Mode.UPDATE

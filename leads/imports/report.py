@@ -215,7 +215,7 @@ def _values(columns: Sequence[Column], row: LeadImportRow, lead: Lead | None, *,
     for column, cell in zip(targets, row.cells, strict=False):
         if column.target == "id":
             continue
-        old = "" if lead is None else _old(column, lead)
+        old = "" if lead is None or column.is_answer else _old(column, lead)
         if column.target in CHOICE_DEFAULTS and not cell and row.action != LeadImportRow.Action.WRONG:
             cell = (_old_raw(column, lead) if lead else "") if update else str(CHOICE_DEFAULTS[column.target])
         new = _display(column, cell)

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connection
 
+from leads.imports.applying import applier
 from leads.imports.columns import Cleaned, Column, clean
 from leads.imports.problems import FileProblem, Found
 from leads.models import LeadImport, LeadImportRow
@@ -95,6 +96,8 @@ class Stager:
         plain: dict[str, Sequence[str]] = {}
         for number, column in self.targets:
             cleaned: Cleaned = clean(column, cells[number], mode=self.mode)
+            if column.is_answer:
+                cleaned.problems |= applier().clean(column, cleaned.cells)
             for place, (code, params) in cleaned.problems.items():
                 problems.setdefault(place, []).append((number, code, params))
             for place, (code, params) in cleaned.notes.items():

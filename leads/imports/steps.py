@@ -153,8 +153,13 @@ def _check(lead_import: LeadImport, pulse: "_Pulse") -> None:
     found = recognise(blocks)
     pulse.rows = found.lines
     rows = rows_of(blocks, found)
+    applying = lead_import.mode == LeadImport.Mode.APPLY
     columns = understand_header(
-        next(rows, []), mode=lead_import.mode, key=lead_import.key, custom=LeadColumn.objects.all()
+        next(rows, []),
+        mode=lead_import.mode,
+        key=lead_import.key,
+        custom=LeadColumn.objects.all(),
+        questions=applier().questions(campaign_of(lead_import)) if applying else None,
     )
     stager = Stager(lead_import, columns)
     line = 2

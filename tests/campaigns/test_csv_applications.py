@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from campaigns.applications import seats
-from campaigns.models import Application
+from campaigns.models import Application, FormItem
 from leads.imports import commit_import, stage_import
 from leads.imports.report import kinds, rows_of_kind, rows_shown
 from leads.imports.steps import request_commit, upload
@@ -218,6 +218,26 @@ def test_own_columns_are_entered_typed():
     bring_in(make_campaign(), 'E-mailアドレス,従業員数\na@x.example.jp,"1,200"\n')
     application = Application.objects.get()
     assert application.entered["extra"] == application.lead.extra == {column.key: 1200}
+
+
+def test_answers_to_questions():
+    campaign = make_campaign()
+    choices = [{"key": "a1", "label": "製造", "label_en": "Manufacturing"}, {"key": "a2", "label": "小売"}]
+    several = FormItem.objects.create(
+        campaign=campaign, source="question", label="ご興味のある業種", type="multiple", choices=choices
+    )
+    number = FormItem.objects.create(campaign=campaign, source="question", label="人数", type="number")
+    FormItem.objects.create(campaign=make_campaign(), source="question", label="他社の質問", type="text")
+    rows = "E-mailアドレス,ご興味のある業種,人数\na@x.example.jp,小売、manufacturing,２０\nb@x.example.jp,,\n"
+    bring_in(campaign, rows)
+    found = Application.objects.order_by("id").values_list("answers", flat=True)
+    assert list(found) == [{several.key: ["a1", "a2"], number.key: 20}, {}]
+    wrong = check(campaign, "E-mailアドレス,ご興味のある業種,人数\nc@x.example.jp,漁業,多数\n")
+    assert problems(wrong) == [(2, "ご興味のある業種", "choice"), (2, "人数", "number")]
+    assert (
+        check(campaign, "E-mailアドレス,他社の質問\nd@x.example.jp,?\n").error["code"]
+        == "unknown_header_alone"
+    )
 
 
 def test_mails_when_chosen():
