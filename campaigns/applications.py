@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext_lazy as _
 
 from campaigns.application_audit import record_audit
 from campaigns.application_changes import change
+from campaigns.cancelling import cancel, cancel_unconfirmed
 from campaigns.confirm_links import confirm_url
 from campaigns.entry import Entry, check_answers, chosen_sessions, entered_values
 from campaigns.events import CONFIRM_URL, Event, Happening, announce
@@ -39,7 +39,6 @@ from campaigns.status import is_over
 from campaigns.waiting_list import move_up, move_up_one, seat_or_wait
 from leads.models import Lead, LeadColumn, Registration
 from settings.models import User
-from settings.system_settings import Setting, get_setting, register_setting
 from smp.lib.rate_limit import too_many
 
 __all__ = [
@@ -59,9 +58,7 @@ __all__ = [
     "seats_of",
 ]
 
-UNCONFIRMED_HOURS = "unconfirmed_hours"
 TELL_AGAIN = timedelta(minutes=10)
-_AT_ONCE = 500  # unconfirmed applications that one tick ends
 
 
 class Outcome(StrEnum):
@@ -76,24 +73,6 @@ class Outcome(StrEnum):
 class Applied:
     application: Application
     outcome: Outcome
-
-
-def register_application_settings() -> None:
-    """From AppConfig.ready()."""
-    register_setting(
-        Setting(
-            UNCONFIRMED_HOURS,
-            _("Hours within which the address of an application must be confirmed"),
-            int,
-            24,
-            minimum=1,
-            maximum=168,
-            section=_("Applications"),
-            help=_(
-                "For campaigns that have the address confirmed by mail. After that the application is cancelled."
-            ),
-        )
-    )
 
 
 def apply(
@@ -277,50 +256,6 @@ def _confirmed_lead(application: Application, *, now: datetime) -> Lead:
         ip=application.ip,
     )
     return write_to_known(lead, values, origin, proved=True, registration=Registration.FULL)
-
-
-def cancel(
-    application: Application,
-    *,
-    by: str,
-    now: datetime,
-    user: User | None = None,
-    ip: str | None = None,
-    tell: bool = True,
-) -> Application:
-    """Gives the seat back, and to who has waited longest. `by`: CancelledBy. Cancelled before: nothing happens. An applicant
-    is refused (cancel_over) after Campaign.cancel_until, without one after the start."""
-    with transaction.atomic():
-        campaign, current = lock_application(application)
-        if current.state == ApplicationState.CANCELLED:
-            return current
-        until = campaign.cancel_until or campaign.starts_at
-        if by == CancelledBy.LEAD and until is not None and now > until:
-            raise ApplicationRefused("cancel_over")
-        before = current.state
-        current.state, current.cancelled_at, current.cancelled_by = ApplicationState.CANCELLED, now, by
-        current.save(update_fields=["state", "cancelled_at", "cancelled_by"])
-        if by == CancelledBy.STAFF:
-            record_audit("application.cancel", current, user=user, ip=ip, now=now, state=before)
-        if tell and by in {CancelledBy.LEAD, CancelledBy.STAFF}:
-            announce(Happening(Event.CANCELLED, current.lead, now, campaign=campaign, application=current))
-        if before == ApplicationState.APPLIED:
-            move_up(campaign, now=now)
-    return current
-
-
-def cancel_unconfirmed(now: datetime) -> int:
-    """The tick: ends applications whose address was not confirmed in time. They held no seat, so nobody moves up, and
-    nobody is told: the address may be a stranger's. The number ended."""
-    before = now - timedelta(hours=get_setting(UNCONFIRMED_HOURS))
-    late = Application.objects.filter(state=ApplicationState.PROVISIONAL, created_at__lt=before)
-    with transaction.atomic():
-        ids = list(
-            late.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)[:_AT_ONCE]
-        )
-        return Application.objects.filter(pk__in=ids).update(
-            state=ApplicationState.CANCELLED, cancelled_at=now, cancelled_by=CancelledBy.UNCONFIRMED
-        )
 
 
 def _received(application: Application, *, now: datetime) -> Happening:

@@ -9,7 +9,7 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         from campaigns import application_audit, audit_labels, csv_applications, lead_merge, lead_panel
         from campaigns.applicants import only_applicants
-        from campaigns.applications import register_application_settings
+        from campaigns.cancelling import register_application_settings
         from campaigns.known_address import register_merge_key
         from campaigns.tickets import register_ticket_settings
         from leads.scope import register_campaign_leads

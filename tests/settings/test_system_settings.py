@@ -132,3 +132,13 @@ def test_same_value_is_no_change(misaki):
 
 def test_unknown_setting_is_not_found(client, misaki):
     assert client.get("/settings/system/nothing/").status_code == 404
+
+
+def test_a_setting_with_choices_offers_them(client, misaki):
+    """APP-3: 「リードマージ時の重複検索キー」."""
+    url = "/settings/system/merge_key/"
+    html = client.get(url).content.decode()
+    assert "リードマージ時の重複検索キー" in html and html.count('type="radio"') == 4
+    assert client.post(url, {"value": "everything", "seen": '"email"'}).status_code in {200, 422}
+    assert client.post(url, {"value": "name_phone", "seen": '"email"'}).status_code == 302
+    assert "氏名と電話番号" in client.get("/settings/system/").content.decode()
