@@ -11,6 +11,7 @@ class CampaignsConfig(AppConfig):
         from campaigns.applicants import only_applicants
         from campaigns.cancelling import register_application_settings
         from campaigns.known_address import register_merge_key
+        from campaigns.search_items import register_campaign_items
         from campaigns.tickets import register_ticket_settings
         from leads.scope import register_campaign_leads
         from smp.lib.mode import BOTH, ORANGE
@@ -43,6 +44,7 @@ class CampaignsConfig(AppConfig):
         )  # fmt: skip
 
         lead_merge.register()
+        register_campaign_items()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))

@@ -76,7 +76,7 @@ def make_campaigns(users: dict[str, User], *, now: datetime) -> list[Campaign]:
         campaign, consent = _make_campaign(plan, users, now=now)
         _make_applicants(plan, campaign, consent, dice, people, now=now)
         campaigns.append(campaign)
-    # _make_searches(campaigns[0], users)
+    _make_searches(campaigns[0], users)
     _make_templates(campaigns[0], users["campaign"])
     return campaigns
 
