@@ -46,7 +46,23 @@ class CampaignsConfig(AppConfig):
         lead_merge.register()
         register_campaign_items()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
-        register_page(Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True))
+        register_page(
+            Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True,
+                 url_names=("campaign_new", "campaign_entry", "campaign_copy"), aliases=("セミナー一覧", "管理開始"))
+        )  # fmt: skip
+        settings_of_one = _("Campaign settings")
+        register_page(
+            Page("settings", _("Basic settings"), "campaign_settings", group=settings_of_one, level="may_edit", modes=ORANGE,
+                 position=10, aliases=("キャンペーン設定",))
+        )  # fmt: skip
+        register_page(
+            Page("settings", _("Sessions"), "sessions", group=settings_of_one, modes=ORANGE, position=20,
+                 url_names=("session_new", "session_edit"))
+        )  # fmt: skip
+        register_page(
+            Page("settings", _("People in charge"), "campaign_members", group=settings_of_one, level="may_administer",
+                 modes=ORANGE, position=30)
+        )  # fmt: skip
         register_page(Page("campaigns", _("Overview"), "campaign", modes=ORANGE, position=10))
         register_page(
             Page("campaigns", pgettext_lazy("application", "Application form"), "form_items", modes=ORANGE, position=30,

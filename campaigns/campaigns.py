@@ -20,6 +20,7 @@ from campaigns.campaign_values import CAMPAIGN, RESERVED_SLUGS, SLUG_MAX, SLUG_M
 from campaigns.copying import run_copiers
 from campaigns.form_items import copy_items, ensure_default_items
 from campaigns.models import Campaign, CampaignState, ConsentText, ItemSource, Session, SessionChoice
+from campaigns.seats import Seats, lock_campaign
 from campaigns.status import is_over
 from campaigns.waiting_list import move_up
 from settings import audit
@@ -66,7 +67,7 @@ def save_campaign(
         if campaign is None:
             saved = Campaign(created_by=user, created_at=now)
         else:
-            saved = Campaign.objects.select_for_update().get(pk=campaign.pk)
+            saved = lock_campaign(campaign.pk)
             if seen_at is not None and saved.updated_at != seen_at:
                 raise CampaignChanged(
                     _(
@@ -90,7 +91,14 @@ def save_campaign(
             "campaign.edit" if campaign else "campaign.create",
             user=user, target=saved, ip=ip, detail={"at": now.isoformat(), "changes": changes},
         )  # fmt: skip
+        if campaign is not None and "capacity" in changes:
+            move_up(saved, now=now)
     return saved
+
+
+def overbooked(capacity: int | None, seats: Seats) -> int:
+    """How many have a seat beyond the capacity: it was lowered, and nobody loses one."""
+    return 0 if capacity is None else max(0, seats.taken - capacity)
 
 
 def _save(campaign: Campaign) -> None:
@@ -168,7 +176,7 @@ def change_state(
 ) -> Campaign:
     """ValidationError with every reason when refused. Doing it twice does nothing the second time."""
     with transaction.atomic():
-        locked = Campaign.objects.select_for_update().get(pk=campaign.pk)
+        locked = lock_campaign(campaign.pk)
         if locked.state == state:
             return locked
         if reasons := refusals(locked, state, now=now):
@@ -196,7 +204,7 @@ def set_members(
     if any(member.role != Role.CAMPAIGN or not member.is_active for member in wanted.values()):
         raise ValidationError({"members": _("Only campaign administrators can be assigned.")})
     with transaction.atomic():
-        locked = Campaign.objects.select_for_update().get(pk=campaign.pk)
+        locked = lock_campaign(campaign.pk)
         # Of those who have another role now, the assignment sleeps; it is not taken away by the way.
         before = {member.pk: member for member in locked.members.filter(role=Role.CAMPAIGN, is_active=True)}
         if set(before) == set(wanted):
@@ -217,7 +225,7 @@ def copy_campaign(campaign: Campaign, *, user: User | None, now: datetime, ip: s
     consent text, administrators, and what other apps have for a campaign (copying.py). No applications."""
     with transaction.atomic():
         # Locked, so that form, sessions and searches are copied as they stand together.
-        original = Campaign.objects.select_for_update().get(pk=campaign.pk)
+        original = lock_campaign(campaign.pk)
         name = (_("%(name)s (copy)") % {"name": original.name[:180]})[:200]
         copy = Campaign(
             **{field: getattr(original, field) for field in FIELDS if field not in NOT_COPIED},

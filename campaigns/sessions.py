@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.campaign_values import SESSION, check_session_order, clean_values
 from campaigns.models import Campaign, CheckIn, Session
+from campaigns.seats import lock_campaign
 from campaigns.waiting_list import move_up
 from settings import audit
 from settings.models import User
@@ -35,7 +36,7 @@ def save_session(
         given.setdefault("title", "")
     cleaned = clean_values(given, SESSION)
     with transaction.atomic():
-        locked = _lock(campaign)
+        locked = lock_campaign(campaign.pk)
         if session is None:
             if locked.sessions.count() >= SESSIONS_MAX:
                 raise ValidationError(
@@ -60,13 +61,15 @@ def save_session(
         _record("session.edit" if session else "session.create", saved, user, now, ip, changes)
         if session is not None and "capacity" in changes:
             move_up(locked, now=now)
+        if session is not None and "capacity" in changes:
+            move_up(locked, now=now)
     return saved
 
 
 def delete_session(session: Session, *, user: User | None, now: datetime, ip: str | None = None) -> None:
     """ValidationError while somebody chose it or was checked in to it."""
     with transaction.atomic():
-        locked = _lock(session.campaign)
+        locked = lock_campaign(session.campaign_id)
         doomed = locked.sessions.get(pk=session.pk)
         if reason := why_not_deleted(doomed):
             raise ValidationError(reason, code="in_use")
@@ -90,7 +93,7 @@ def move_session(
 ) -> bool:
     """One place up or down; False at the end of the list. Positions are numbered anew, whatever they were."""
     with transaction.atomic():
-        sessions = list(_lock(session.campaign).sessions.all())
+        sessions = list(lock_campaign(session.campaign_id).sessions.all())
         old = [other.pk for other in sessions].index(session.pk)
         new = old - 1 if up else old + 1
         if not 0 <= new < len(sessions):
@@ -101,10 +104,6 @@ def move_session(
         Session.objects.bulk_update(sessions, ["position"])
         _record("session.move", session, user, now, ip, {"position": [old + 1, new + 1]})
     return True
-
-
-def _lock(campaign: Campaign) -> Campaign:
-    return Campaign.objects.select_for_update().get(pk=campaign.pk)
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from django.urls import path
 
 from campaigns.views import (
     applications,
+    campaign_settings,
     campaigns,
     check_in,
     csv_applications,
@@ -14,7 +15,18 @@ from campaigns.views import (
 
 urlpatterns = [
     path("", campaigns.campaigns, name="campaigns"),
+    path("new/", campaign_settings.campaign_new, name="campaign_new"),
+    path("<int:pk>/", campaigns.campaign_entry, name="campaign_entry"),
+    path("<int:pk>/copy/", campaign_settings.campaign_copy, name="campaign_copy"),
     path("overview/", campaigns.campaign, name="campaign"),
+    path("state/", campaign_settings.campaign_state, name="campaign_state"),
+    path("settings/", campaign_settings.campaign_settings, name="campaign_settings"),
+    path("members/", campaign_settings.campaign_members, name="campaign_members"),
+    path("sessions/", campaign_settings.sessions, name="sessions"),
+    path("sessions/new/", campaign_settings.session_new, name="session_new"),
+    path("sessions/<int:pk>/", campaign_settings.session_edit, name="session_edit"),
+    path("sessions/<int:pk>/move/", campaign_settings.session_move, name="session_move"),
+    path("sessions/<int:pk>/delete/", campaign_settings.session_delete, name="session_delete"),
     path("applications/", applications.applications, name="applications"),
     path("applications/export/", applications.export_applications, name="export_applications"),
     path("applications/<int:pk>/", applications.application, name="application"),

@@ -1,0 +1,76 @@
+"""概要: what the overview of a campaign shows beside its numbers: the next steps, a chart and a QR code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import segno
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from campaigns.campaign_list import Day
+from campaigns.campaigns import refusals
+from campaigns.consent_texts import current_consent_text
+from campaigns.models import Campaign, CampaignState, Place
+
+CHART_WIDTH, CHART_HEIGHT = 420, 90
+
+
+@dataclass(frozen=True)
+class Step:
+    label: str
+    done: bool
+    note: str
+    url: str
+
+
+def next_steps(campaign: Campaign, *, now: datetime) -> list[Step]:
+    """What there is to do until a campaign can be published, and what is done."""
+    settings, form = reverse("campaign_settings"), reverse("form_items")
+    where = bool(
+        (campaign.place == Place.ONLINE or campaign.venue_name)
+        and (campaign.place == Place.VENUE or campaign.online_url)
+    )
+    email = campaign.form_items.filter(source="lead", field="email", retired_at=None).exists()
+    items = campaign.form_items.filter(retired_at=None).count()
+    blockers = (
+        refusals(campaign, CampaignState.OPEN, now=now) if campaign.state == CampaignState.DRAFT else []
+    )
+    published = campaign.state in {CampaignState.OPEN, CampaignState.CLOSED}
+    return [
+        Step(_("Date"), campaign.starts_at is not None, _("When it begins and ends."), settings),
+        Step(_("Place"), where, _("The venue, or the online URL."), settings),
+        Step(_("Form"), email, _("%(count)s items are asked.") % {"count": items}, form),
+        Step(
+            _("Consent text"), current_consent_text(campaign) is not None,
+            _("What applicants agree to; kept with each application."), reverse("consent_text"),
+        ),
+        Step(_("Publish"), published, "" if published else " ".join(blockers), "#state"),
+    ]  # fmt: skip
+
+
+def chart(days: Sequence[Day]) -> SafeString:
+    """Bars as SVG; the numbers stand in the table beside it."""
+    most = max((day.count for day in days), default=0) or 1
+    width = CHART_WIDTH / max(1, len(days))
+    bars = []
+    for place, day in enumerate(days):
+        height = max(round((CHART_HEIGHT - 2) * day.count / most, 1), 1.0 if day.count == 0 else 3.0)
+        fill = "run" if day.count else "wait"
+        bars.append(
+            (fill, f"{place * width + 2:.1f}", f"{CHART_HEIGHT - height:.1f}", f"{width - 4:.1f}", height)
+        )
+    return format_html(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
+        CHART_WIDTH, CHART_HEIGHT, _("Applications a day"),
+        format_html_join("", '<rect class="fill-{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>', bars),
+    )  # fmt: skip
+
+
+def qr(url: str) -> SafeString:
+    """segno writes the SVG out of numbers alone: no character of the address stands in it."""
+    return mark_safe(
+        segno.make_qr(url, error="m").svg_inline(border=4, omitsize=True, svgclass="qr", lineclass=None)
+    )
