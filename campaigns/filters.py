@@ -1,4 +1,4 @@
-"""Narrowing down 申込一覧."""
+"""Narrowing down 申込一覧 and 管理キャンペーン一覧."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.application_list import ATTENDED, NOT_ATTENDED, SHOWN
-from campaigns.models import Application, ApplicationState, ApplicationWay, Campaign, Session
+from campaigns.campaign_list import words_in_campaign
+from campaigns.models import Application, ApplicationState, ApplicationWay, Campaign, CampaignState, Session
 from campaigns.ticket_code import clean_code
 from leads.lead_list import simple_search
 from leads.models import Lead
@@ -58,3 +59,28 @@ class ApplicationFilter(django_filters.FilterSet):
         if value == NOT_ATTENDED:
             return rows.filter(state=ApplicationState.APPLIED, attended_at=None)
         return rows.filter(state=value)
+
+
+class CampaignFilter(django_filters.FilterSet):
+    """Archived ones only when they are asked for."""
+
+    q = django_filters.CharFilter(
+        label=_("Quick search"), method="filter_q", max_length=200,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Name, venue, organiser, ID")}),
+    )  # fmt: skip
+    state = django_filters.ChoiceFilter(
+        label=_("State"), choices=CampaignState.choices, empty_label=_("All but archived")
+    )
+
+    class Meta:
+        model = Campaign
+        fields: Sequence[str] = ()
+
+    def filter_q(self, campaigns: QuerySet[Campaign], _name: str, value: str) -> QuerySet[Campaign]:
+        return words_in_campaign(campaigns, value)
+
+    def filter_queryset(self, queryset: QuerySet[Campaign]) -> QuerySet[Campaign]:
+        found = super().filter_queryset(queryset)
+        if not self.form.cleaned_data.get("state"):
+            found = found.exclude(state=CampaignState.ARCHIVED)
+        return found

@@ -8,8 +8,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from campaigns.access import campaigns_of
-from campaigns.campaign_list import CampaignFilter, applications_by_day, in_order, lines
+from campaigns.campaign_list import applications_by_day, in_order, lines
 from campaigns.campaigns import MOVES, overbooked, refusals
+from campaigns.filters import CampaignFilter
 from campaigns.models import Campaign, CampaignState
 from campaigns.overview import chart, next_steps, qr
 from campaigns.seats import seats
