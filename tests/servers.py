@@ -11,6 +11,10 @@ from smp.embedded import start_missing_servers
 from smp.translations import compile_if_needed
 
 start_missing_servers()
+# Rows of two workers have the same ids, and Redis remembers ids (limits, speeds): a database of its own for each.
+worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+if worker and os.environ["REDIS_URL"].endswith("/0"):
+    os.environ["REDIS_URL"] = f"{os.environ['REDIS_URL'][:-1]}{1 + int(worker) % 15}"
 compile_if_needed()
 
 
