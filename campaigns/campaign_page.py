@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from campaigns.models import Campaign, Place
+from campaigns.models import Campaign
 from campaigns.seats import seats_of
 from campaigns.status import Status, status_of
 from campaigns.texts import text_in
@@ -28,8 +28,6 @@ def page_of(campaign: Campaign, *, language: str, now: datetime) -> dict[str, An
         "campaign": campaign,
         "status": status_now(campaign, now),
         "period": period_in(campaign, language),
-        "online": campaign.place in {Place.ONLINE, Place.BOTH},
-        "at_venue": campaign.place in {Place.VENUE, Place.BOTH},
         "rows": [SessionRow(slot.time(language), slot.title(language), slot) for slot in timetable(campaign)],
         "description": text_in(campaign, "description", language),
     }

@@ -8,7 +8,7 @@ An empty text where there is nothing to say: no application, no venue, no seat.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from django.conf import settings
 from django.db.models import Case, IntegerField, Value, When
@@ -23,15 +23,13 @@ from campaigns.models import (
     Campaign,
     FormItem,
     ItemSource,
-    Place,
     Session,
 )
 from campaigns.texts import text_in
 from campaigns.tickets import days_valid, expiry, expiry_text, ticket_url
 from leads.models import Lead
 from settings.system_settings import get_setting
-
-_DAYS = {"ja": "月火水木金土日", "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")}
+from smp.lib.days import day_in
 
 
 @dataclass(frozen=True)
@@ -92,26 +90,12 @@ def texts_of(abouts: Iterable[About], names: Iterable[str]) -> list[dict[str, st
 # ---- one value each --------------------------------------------------------------------------------------------------
 
 
-def day_text(moment: datetime, language: str) -> str:
-    """2026年12月22日(火) · Tue, 22 December 2026"""
-    local = timezone.localtime(moment)
-    if language == "en":
-        return f"{_DAYS['en'][local.weekday()]}, {local.day} {_month(local)} {local.year}"
-    return f"{local.year}年{local.month}月{local.day}日({_DAYS['ja'][local.weekday()]})"
-
-
-def _month(day: date) -> str:
-    # strftime("%B") would follow the process's locale.
-    names = "January February March April May June July August September October November December"
-    return names.split()[day.month - 1]
-
-
 def _days(one: About) -> str:
     campaign = one.campaign
     if campaign is None or campaign.starts_at is None:
         return ""
-    first = day_text(campaign.starts_at, one.language)
-    last = day_text(campaign.ends_at, one.language) if campaign.ends_at else first
+    first = day_in(campaign.starts_at, one.language)
+    last = day_in(campaign.ends_at, one.language) if campaign.ends_at else first
     return first if first == last else f"{first}{_to(one.language)}{last}"
 
 
@@ -148,12 +132,12 @@ def _state(application: Application, language: str) -> str:
 
 
 def _venue(campaign: Campaign, field: str) -> str:
-    return "" if campaign.place == Place.ONLINE else str(getattr(campaign, field))
+    return str(getattr(campaign, field)) if campaign.at_venue else ""
 
 
 def _online(one: About) -> str:
     campaign = one.campaign
-    return campaign.online_url if campaign and one.seated and campaign.place != Place.VENUE else ""
+    return campaign.online_url if campaign and one.seated and campaign.online else ""
 
 
 _ONE: dict[str, Callable[[About], str]] = {
@@ -167,7 +151,7 @@ _ONE: dict[str, Callable[[About], str]] = {
     "オンラインURL": _online,
     "申込番号": _of_application(lambda application, _language: application.code),
     "申込状況": _of_application(_state),
-    "申込日": _of_application(lambda application, language: day_text(application.created_at, language)),
+    "申込日": _of_application(lambda application, language: day_in(application.created_at, language)),
     "マイページURL": lambda _one: f"{settings.BASE_URL}/my/",
 }
 

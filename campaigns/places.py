@@ -2,13 +2,13 @@
 
 from django.utils.translation import gettext as _
 
-from campaigns.models import Campaign, Place
+from campaigns.models import Campaign
 
 
 def place_lines(campaign: Campaign) -> list[str]:
     lines: list[str] = []
-    if campaign.place in (Place.VENUE, Place.BOTH):
+    if campaign.at_venue:
         lines += [line for line in (campaign.venue_name, campaign.venue_address) if line]
-    if campaign.place in (Place.ONLINE, Place.BOTH):
+    if campaign.online:
         lines.append(_("Online"))
     return lines

@@ -37,7 +37,7 @@ def ticket_of(application: Application) -> Ticket:
         qr=qr_code(application.code),
         sessions=sessions,
         place=place_lines(campaign),
-        online_url=safe_url(campaign.online_url) if campaign.place != "venue" else "",
+        online_url=safe_url(campaign.online_url) if campaign.online else "",
     )
 
 

@@ -9,8 +9,7 @@ from django.utils.translation import pgettext
 
 from campaigns.models import ApplicationState, Campaign, Session
 from campaigns.texts import text_in
-
-WEEKDAYS = "月火水木金土日"
+from smp.lib.days import day_in
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Slot:
             clock += f"–{_local(self.session.ends_at):%H:%M}"
         first, last = self.campaign.starts_at, self.campaign.ends_at
         days = {_local(moment).date() for moment in (first, last, start) if moment}
-        return clock if len(days) < 2 else f"{day_in(start, language)} {clock}"
+        return clock if len(days) < 2 else f"{day_in(start, language, year=False)} {clock}"
 
     def title(self, language: str) -> str:
         return text_in(self.session, "title", language)
@@ -57,25 +56,17 @@ def timetable(campaign: Campaign) -> list[Slot]:
     return [Slot(session, campaign, session.taken_seats) for session in sessions]
 
 
-def day_in(moment: datetime, language: str, *, year: bool = False) -> str:
-    """11月24日(火) · Tue 24 Nov; with the year 2026年11月24日(火) · Tue 24 Nov 2026."""
-    day = _local(moment)
-    if language == "en":
-        return f"{day:%a} {day.day} {day:%b}" + (f" {day.year}" if year else "")
-    return (f"{day.year}年" if year else "") + f"{day.month}月{day.day}日({WEEKDAYS[day.weekday()]})"
-
-
 def period_in(campaign: Campaign, language: str) -> str:
     """2026年11月24日(火) 10:00–12:00; over several days both with their day. "" while no date is set."""
     start, end = campaign.starts_at, campaign.ends_at
     if start is None:
         return ""
-    words = f"{day_in(start, language, year=True)} {_local(start):%H:%M}"
+    words = f"{day_in(start, language)} {_local(start):%H:%M}"
     if end is None:
         return words if language == "en" else f"{words}〜"
     if _local(end).date() == _local(start).date():
         return f"{words}–{_local(end):%H:%M}"
-    return f"{words} – {day_in(end, language)} {_local(end):%H:%M}"
+    return f"{words} – {day_in(end, language, year=False)} {_local(end):%H:%M}"
 
 
 def _local(moment: datetime) -> datetime:

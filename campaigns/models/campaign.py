@@ -94,6 +94,14 @@ class Campaign(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def at_venue(self) -> bool:
+        return self.place in {Place.VENUE, Place.BOTH}
+
+    @property
+    def online(self) -> bool:
+        return self.place in {Place.ONLINE, Place.BOTH}
+
 
 class Session(models.Model):
     """A part of a campaign: a talk, a workshop, a day."""

@@ -7,17 +7,16 @@ from typing import Any
 from django import template
 from django.core.paginator import Page
 from django.http import HttpRequest, QueryDict
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
+from smp.lib.days import day_in
 from smp.lib.mode import url_in
 
 register = template.Library()
-
-WEEKDAYS = "月火水木金土日"
 
 
 # ---- addresses in another mode (smp.lib.mode); {% url %} stays in the present one
@@ -83,12 +82,7 @@ def when(value: datetime | date | None, form: str = "minutes") -> str:
 
 
 def _long(value: datetime | date, *, clock: bool) -> str:
-    this_year = value.year == timezone.localdate().year
-    if formats.get_format("DATE_FORMAT", use_l10n=True) == "Y年n月j日":
-        day = f"{value.month}月{value.day}日({WEEKDAYS[value.weekday()]})"
-        day = day if this_year else f"{value.year}年{day}"
-    else:
-        day = f"{value:%a} {value.day} {value:%b}" + ("" if this_year else f" {value.year}")
+    day = day_in(value, get_language() or "ja", year=value.year != timezone.localdate().year)
     return f"{day} {value:%H:%M}" if clock and isinstance(value, datetime) else day
 
 
