@@ -254,8 +254,3 @@ def public_key_text(private: PrivateKey | bytes) -> str:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         encoding, form = serialization.Encoding.Raw, serialization.PublicFormat.Raw
     return binascii.b2a_base64(key.public_key().public_bytes(encoding, form), newline=False).decode("ascii")
-
-
-def record_text(algorithm: Algorithm, public: str) -> str:
-    """The TXT record at `<selector>._domainkey.<domain>`. An empty `public` revokes the key (RFC 6376 3.6.1)."""
-    return f"v=DKIM1; k={algorithm}; p={public}"

@@ -23,7 +23,6 @@ ADDRESS_FIELDS = {  # field: several addresses?
     "to": True, "from_address": False, "cc": True, "bcc": True, "reply_to": True, "errors_to": False,
 }  # fmt: skip
 ATTACHMENT_MAX = 3_000_000  # bytes of one file
-BODY_FIELDS = {"text_body": "text", "html_body": "html"}
 
 _OPT_OUT_NAMES = {OPT_OUT, "unsubscribe_url"}
 _OPT_OUT_USE = re.compile(r"\{\{[-+]?\s*(?:" + "|".join(_OPT_OUT_NAMES) + r")\s*[-+]?\}\}")

@@ -18,7 +18,7 @@ from mail.delivery.outgoing import OutgoingMail
 from mail.delivery.record import Result
 from mail.delivery.retries import RetryPlan, retry_plan
 from mail.delivery.sites import Site, Sites
-from mail.delivery.speed_rules import current_speed_rules, rule_for
+from mail.delivery.speed_rules import current_speed_rules, retry_times, rule_for
 from mail.delivery.throttle import Admission, Permit, Throttle
 from mail.models.delivery import DeliveryState
 from mail.sending_domains import pool_for, signer_for
@@ -152,13 +152,7 @@ class Routing:
 
     def retry_plan(self, site: Site | None) -> RetryPlan:
         """ERR-3, minutes: the destination's own, or the system's."""
-        rule = None if site is None else site.rule
-        if rule is None or (rule.retry_interval_minutes is None and rule.retry_period_hours is None):
-            return self._plan
-        return RetryPlan(
-            rule.retry_interval_minutes or self._plan.interval_minutes,
-            rule.retry_period_hours * 60 if rule.retry_period_hours else self._plan.period_minutes,
-        )
+        return self._plan if site is None else retry_times(site.rule, self._plan)
 
     def with_retries(self, result: Result, site: Site | None) -> Result:
         if result.state != DeliveryState.DEFERRED:

@@ -17,7 +17,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from mail.delivery.remembered import Remembered
-from mail.delivery.retries import RetryPlan, retry_plan
+from mail.delivery.retries import RetryPlan
 from settings.models import DomainRule, Tls
 
 logger = logging.getLogger(__name__)
@@ -138,9 +138,8 @@ def relay_rule(destination: SpeedRule, *, rules: Iterable[SpeedRule]) -> SpeedRu
     )
 
 
-def retry_times(rule: SpeedRule) -> RetryPlan:
-    """ERR-3: the rule's own figures, else the system settings."""
-    plan = retry_plan()
+def retry_times(rule: SpeedRule, plan: RetryPlan) -> RetryPlan:
+    """ERR-3, in minutes: the rule's own figures, else those of `plan` (retries.retry_plan())."""
     return RetryPlan(
         rule.retry_interval_minutes or plan.interval_minutes,
         rule.retry_period_hours * 60 if rule.retry_period_hours else plan.period_minutes,

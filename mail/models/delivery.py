@@ -26,8 +26,6 @@ class DeliveryState(models.TextChoices):
 
 
 OPEN = (DeliveryState.QUEUED, DeliveryState.DEFERRED, DeliveryState.CLAIMED, DeliveryState.HANDING_OVER)
-CLAIMABLE = (DeliveryState.QUEUED, DeliveryState.DEFERRED)
-FINAL = (DeliveryState.SENT, DeliveryState.ERROR, DeliveryState.UNKNOWN, DeliveryState.EXCLUDED)
 
 
 class DeliveryKind(models.TextChoices):

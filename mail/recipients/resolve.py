@@ -139,20 +139,6 @@ def expected_counts(plan: Plan, *, now: datetime) -> Counts:
     return Counts(in_scope=addressed + sum(by_reason.values()), addressed=addressed, by_reason=by_reason)
 
 
-def expected_leads(
-    plan: Plan, reason: str | None, *, now: datetime, limit: int = 50, offset: int = 0
-) -> list[tuple[int, int | None]]:
-    """The leads behind one of those counts, newest first: (lead id, related id) pairs. reason None = the addressed."""
-    ending = (
-        "SELECT lead_id, related_id FROM decision WHERE reason = %(wanted)s "
-        "ORDER BY lead_id DESC LIMIT %(limit)s OFFSET %(offset)s"
-    )
-    sql, parameters = _statement(
-        plan, ending, {"wanted": str(reason or ""), "limit": limit, "offset": offset}, now=now
-    )
-    return [(row[0], row[1]) for row in _ask(sql, parameters)]
-
-
 def expected_decision(plan: Plan, lead_id: int, *, now: datetime) -> str | None:
     """What would be decided for one lead if the job started now: a reason, "" (addressed), None (not in scope)."""
     norm = Lead.objects.filter(pk=lead_id).values_list("email_norm", flat=True).first()

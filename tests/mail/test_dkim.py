@@ -24,16 +24,16 @@ from mail.dkim import (
     generate_private_key,
     load_private_key,
     public_key_text,
-    record_text,
 )
+from mail.domain_records import key_record
 from mail.message import Skeleton
 
 DOMAIN, SELECTOR = "seminar.example.jp", "smp1"
 AT = datetime.now(UTC) - timedelta(hours=1)  # dkimpy refuses what was signed in the future
 RSA, ED25519 = generate_private_key("rsa"), generate_private_key("ed25519")
 RECORDS = {
-    b"smp1._domainkey.seminar.example.jp.": record_text("rsa", public_key_text(RSA)).encode(),
-    b"smp2._domainkey.seminar.example.jp.": record_text("ed25519", public_key_text(ED25519)).encode(),
+    b"smp1._domainkey.seminar.example.jp.": key_record("rsa", public_key_text(RSA)).encode(),
+    b"smp2._domainkey.seminar.example.jp.": key_record("ed25519", public_key_text(ED25519)).encode(),
 }
 RSA_ONLY = Signer([Key(DOMAIN, SELECTOR, "rsa", RSA)])
 BOTH = Signer([Key(DOMAIN, "smp2", "ed25519", ED25519), Key(DOMAIN, SELECTOR, "rsa", RSA)])
@@ -323,4 +323,4 @@ def test_keys_that_cannot_sign_are_refused(domain, selector, algorithm, private)
 def test_generated_keys_are_what_the_records_say():
     assert isinstance(load_private_key(ED25519), ed25519.Ed25519PrivateKey)
     assert isinstance(load_private_key(RSA), rsa.RSAPrivateKey)
-    assert record_text("rsa", "") == "v=DKIM1; k=rsa; p="
+    assert key_record("rsa", "") == "v=DKIM1; k=rsa; p="

@@ -7,6 +7,7 @@ from django.db import OperationalError
 
 from mail.delivery import speed_rules as rules
 from mail.delivery.remembered import Remembered
+from mail.delivery.retries import retry_plan
 from mail.delivery.speed_rules import DEFAULTS, forget_speed_rules, relay_rule, retry_times, rule_for
 from settings.models import DomainRule
 from settings.system_settings import set_setting
@@ -124,12 +125,14 @@ def test_retries_are_the_rules_own_or_the_systems():
     set_setting("retry_interval_minutes", 20, user=None)
     row = store(domains=["slow.example"], retry_interval_minutes=60, retry_period_hours=48)
     half = store(domains=["half.example"], retry_period_hours=1)
-    assert (retry_times(rule_for("x.example")).interval_minutes) == 20
-    assert retry_times(rule_for("x.example")).period_minutes == 24 * 60
-    plan = retry_times(rule_for("slow.example"))
-    assert (plan.interval_minutes, plan.period_minutes) == (row.retry_interval_minutes, 48 * 60)
-    assert retry_times(rule_for("half.example")).interval_minutes == 20
-    assert retry_times(rule_for("half.example")).period_minutes == half.retry_period_hours * 60
+
+    def of(domain):
+        plan = retry_times(rule_for(domain), retry_plan())
+        return plan.interval_minutes, plan.period_minutes
+
+    assert of("x.example") == (20, 24 * 60)
+    assert of("slow.example") == (row.retry_interval_minutes, 48 * 60)
+    assert of("half.example") == (20, half.retry_period_hours * 60)
 
 
 def test_towards_a_relay_its_speed_holds_and_the_destinations_retries(settings):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from leads.models import Lead
 from mail.models import Delivery, SendJobLead
 from mail.recipients.plan import Plan, plan_of
-from mail.recipients.resolve import expected_counts, expected_decision, expected_leads, resolve
+from mail.recipients.resolve import expected_counts, expected_decision, expected_page, resolve
 from tests.factories import make_application, make_campaign, make_job, make_lead, make_template
 from tests.mail.recipients.reference import Earlier, Person, decide, in_scope
 
@@ -217,8 +217,10 @@ def test_the_leads_behind_a_count(db):
     ids = [make_lead(f"lead{number}@example.jp").pk for number in range(5)]
     refuser = make_lead("no@example.jp", dm_permission="unwanted")
     plan = plan_of(make_job())
-    assert [pair[0] for pair in expected_leads(plan, None, now=NOW, limit=2, offset=1)] == [ids[3], ids[2]]
-    assert expected_leads(plan, "dm_permission", now=NOW) == [(refuser.pk, None)]
+    addressed = expected_page(plan, "", now=NOW, limit=2, offset=1)
+    assert ([row.lead_id for row in addressed.rows], addressed.total) == ([ids[3], ids[2]], 5)
+    refused = expected_page(plan, "dm_permission", now=NOW, limit=2, offset=0)
+    assert [(row.lead_id, row.related_id) for row in refused.rows] == [(refuser.pk, None)]
     assert expected_decision(plan, refuser.pk, now=NOW) == "dm_permission"
     assert expected_decision(plan, ids[0], now=NOW) == ""
     assert expected_decision(plan, 999_999_999, now=NOW) is None
