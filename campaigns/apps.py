@@ -7,7 +7,15 @@ class CampaignsConfig(AppConfig):
     name = "campaigns"
 
     def ready(self) -> None:
-        from campaigns import application_audit, audit_labels, csv_applications, lead_merge, lead_panel
+        from campaigns import (
+            application_audit,
+            audit_labels,
+            csv_applications,
+            lead_columns,
+            lead_deletion,
+            lead_merge,
+            lead_panel,
+        )
         from campaigns.applicants import only_applicants
         from campaigns.cancelling import register_application_settings
         from campaigns.known_address import register_merge_key
@@ -45,6 +53,8 @@ class CampaignsConfig(AppConfig):
 
         lead_merge.register()
         register_campaign_items()
+        lead_columns.register()
+        lead_deletion.register()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))
         register_page(
             Page("campaigns", _("Campaign list"), "campaigns", position=10, everyone=True,

@@ -53,13 +53,28 @@ class LeadsConfig(AppConfig):
                 "leads",
                 url_names=("lead", "new_lead", "edit_lead", "delete_lead"),
                 position=10,
+                modes=BOTH,
             )
         )
         register_page(
-            Page("leads", _("Compound search"), "compound_search", url_names=("search_count",), position=20)
+            Page(
+                "leads",
+                _("Compound search"),
+                "compound_search",
+                url_names=("search_count",),
+                position=20,
+                modes=BOTH,
+            )
         )
         register_page(
-            Page("leads", _("Saved searches"), "searches", url_names=("search_delete",), position=30)
+            Page(
+                "leads",
+                _("Saved searches"),
+                "searches",
+                url_names=("search_delete",),
+                position=30,
+                modes=BOTH,
+            )
         )
         register_bench("import", "leads.bench_import")
         register_page(
@@ -72,6 +87,7 @@ class LeadsConfig(AppConfig):
                 aliases=("CSVインポート", "CSV取込", "CSV import"),
                 url_names=("lead_import",),
                 position=10,
+                modes=BOTH,
             )
         )
         register_page(

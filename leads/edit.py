@@ -5,7 +5,7 @@ Everything that hangs on a lead's values happens here: NFC (CHR-6), the address 
 administrators at once. Many leads at a time are written by leads/imports/ under the same rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -111,11 +111,13 @@ def change_lead(
     evidence: str | None = None,
     ip: str | None = None,
     seen_at: datetime | None = None,
+    campaign_id: int | None = None,
 ) -> Lead:
     """Writes what differs and returns the lead as it is now; nothing is written when nothing differs.
 
     `values` holds only what is to be changed; in `extra` only the columns to be changed. `seen_at` is the
     updated_at of the values the person had before their eyes: if the lead was saved since, LeadChangedError.
+    `campaign_id`: of the mode it was done in, for the audit log.
     ValidationError (by field) for values that cannot be stored, a deleted lead included.
     """
     cleaned = clean_values(values, stored_email=lead.email)
@@ -138,14 +140,40 @@ def change_lead(
             target=current,
             detail=_detail(changes, way=way, source=source, now=now),
             ip=ip,
+            campaign_id=campaign_id,
         )
     return current
 
 
-def delete_lead(lead: Lead, *, user: User | None, now: datetime, ip: str | None = None) -> bool:
+# Why a lead may not be deleted, asked with the lead's row locked; apps above register theirs in AppConfig.ready().
+# `campaign_id` is the mode it is done in.
+Obstacle = Callable[[Lead, User | None, int | None], str | None]
+_OBSTACLES: list[Obstacle] = []
+
+
+def register_obstacle(obstacle: Obstacle) -> None:
+    if obstacle not in _OBSTACLES:
+        _OBSTACLES.append(obstacle)
+
+
+def obstacles_to_deleting(lead: Lead, user: User | None, campaign_id: int | None) -> list[str]:
+    return [text for obstacle in _OBSTACLES if (text := obstacle(lead, user, campaign_id))]
+
+
+def delete_lead(
+    lead: Lead,
+    *,
+    user: User | None,
+    now: datetime,
+    ip: str | None = None,
+    campaign_id: int | None = None,
+) -> bool:
     """Takes the lead out of every list, search and job; the row stays, because deliveries and consent refer to it.
-    False if it was deleted before."""
+    False if it was deleted before; ValidationError says why it may not be deleted."""
     with transaction.atomic():
+        Lead.objects.select_for_update().get(pk=lead.pk)
+        if reasons := obstacles_to_deleting(lead, user, campaign_id):
+            raise ValidationError(reasons, code="obstacle")
         deleted = Lead.objects.filter(pk=lead.pk, deleted_at=None).update(deleted_at=now, updated_at=now)
         if deleted:
             lead.deleted_at = lead.updated_at = now
@@ -155,6 +183,7 @@ def delete_lead(lead: Lead, *, user: User | None, now: datetime, ip: str | None 
                 target=lead,
                 detail={"at": now.isoformat(), "email": lead.email},
                 ip=ip,
+                campaign_id=campaign_id,
             )
     return bool(deleted)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import models
 
+from leads.list_columns import list_columns, with_columns
 from leads.models import Lead, LeadColumn, LeadQuerySet
 
 FIELDS = (
@@ -14,13 +15,16 @@ FIELDS = (
 )  # fmt: skip
 
 
-def export_header(columns: Sequence[LeadColumn]) -> list[str]:
-    """In the active language."""
+def export_header(columns: Sequence[LeadColumn], campaign_id: int | None = None) -> list[str]:
+    """In the active language. Of a campaign the application's columns stand at the end."""
     labels = [str(getattr(Lead._meta.get_field(name), "verbose_name", name)) for name in FIELDS]
-    return ["ID", *labels[1:], *(column.label for column in columns)]
+    further = [str(column.label) for column in list_columns(campaign_id)]
+    return ["ID", *labels[1:], *(column.label for column in columns), *further]
 
 
-def export_rows(leads: LeadQuerySet, columns: Sequence[LeadColumn]) -> Iterator[list[Any]]:
+def export_rows(
+    leads: LeadQuerySet, columns: Sequence[LeadColumn], campaign_id: int | None = None
+) -> Iterator[list[Any]]:
     """One list per lead in the order of the header, by a cursor on the server: a million leads need no memory."""
     shown: dict[int, dict[str, str]] = {}
     for place, name in enumerate(FIELDS):
@@ -28,8 +32,14 @@ def export_rows(leads: LeadQuerySet, columns: Sequence[LeadColumn]) -> Iterator[
         if isinstance(field, models.Field) and field.choices:
             shown[place] = {str(value): str(label) for value, label in field.flatchoices}
     keys = [column.key for column in columns]
-    for row in leads.order_by("id").values_list(*FIELDS, "extra").iterator(chunk_size=5000):
-        values = list(row[:-1])
+    further = list_columns(campaign_id)
+    wanted = (*FIELDS, "extra", *(column.alias for column in further))
+    found = with_columns(leads, campaign_id).order_by("id").values_list(*wanted)
+    for row in found.iterator(chunk_size=5000):
+        values, extra = list(row[: len(FIELDS)]), row[len(FIELDS)]
         for place, labels in shown.items():
             values[place] = labels.get(values[place], values[place])
-        yield [*values, *(row[-1].get(key) for key in keys)]
+        told = [
+            column.shown(value).text for column, value in zip(further, row[len(FIELDS) + 1 :], strict=True)
+        ]
+        yield [*values, *(extra.get(key) for key in keys), *told]

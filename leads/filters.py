@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from leads.address import normalise_email
 from leads.lead_list import simple_search
+from leads.list_columns import list_filters
 from leads.models import DmPermission, Lead, LeadColumn, LeadKind, LeadQuerySet, Registration
 
 DATE = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -147,8 +148,17 @@ class LeadFilter(django_filters.FilterSet):
         model = Lead
         fields: list[str] = []
 
-    def __init__(self, *args: Any, columns: list[LeadColumn], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, columns: list[LeadColumn], campaign_id: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        # Inside a campaign 申込/キャンセル stands first behind the quick search.
+        of_campaign = list_filters(campaign_id)
+        for application_filter in of_campaign.values():
+            application_filter.parent, application_filter.model = self, Lead
+        if of_campaign:
+            others = {name: one for name, one in self.filters.items() if name != "q"}
+            self.filters = {"q": self.filters["q"], **of_campaign, **others}
         for column in columns:
             for name, column_filter in _column_filters(column):
                 column_filter.parent, column_filter.model = self, Lead

@@ -25,8 +25,11 @@ class HistoryEntry:
     first: bool  # the lead was registered: there are no old values
 
 
-def history_of(lead: Lead, columns: Iterable[LeadColumn], *, limit: int) -> list[HistoryEntry]:
-    """The newest first, in one query."""
+def history_of(
+    lead: Lead, columns: Iterable[LeadColumn], *, limit: int, campaign_id: int | None = None
+) -> list[HistoryEntry]:
+    """The newest first, in one query. Inside a campaign the values are the person's and are all told; the source, which
+    may name another campaign or its file, only of what was done in this one."""
     labels = change_labels(columns)
     order = {field: place for place, field in enumerate(labels)}  # JSON in the database keeps no order
     entries = []
@@ -40,7 +43,8 @@ def history_of(lead: Lead, columns: Iterable[LeadColumn], *, limit: int) -> list
             (labels.get(field, field), shown_value(field, old), shown_value(field, new))
             for field, (old, new) in changes
         ]
-        source = str(entry.detail.get("source", ""))
+        told = campaign_id is None or entry.detail.get("campaign") == campaign_id
+        source = str(entry.detail.get("source", "")) if told else ""
         entries.append(
             HistoryEntry(entry.at, _who(entry), _action(entry), source, shown, entry.action == "lead.create")
         )

@@ -8,7 +8,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from leads.models import Lead, LeadImport
+from leads.scope import leads_in
 from smp.lib.home import Card, QuickAction, register_card, register_quick_action
+from smp.lib.mode import BOTH, campaign_of
 
 WATCHED = (
     LeadImport.State.UPLOADED, LeadImport.State.CHECKING, LeadImport.State.CHECKED, LeadImport.State.COMMITTING,
@@ -16,10 +18,14 @@ WATCHED = (
 
 
 def register() -> None:
-    register_card(Card("leads", "leads/home_leads.html", leads_card, position=10))
-    register_card(Card("imports", "leads/home_imports.html", imports_card, position=30, wide=True))
+    register_card(Card("leads", "leads/home_leads.html", leads_card, position=10, modes=BOTH))
+    register_card(
+        Card("imports", "leads/home_imports.html", imports_card, position=30, wide=True, modes=BOTH)
+    )
     register_quick_action(QuickAction(_("Import leads"), "imports", position=10))
-    register_quick_action(QuickAction(_("Search leads"), "compound_search", position=20, level="may_view"))
+    register_quick_action(
+        QuickAction(_("Search leads"), "compound_search", position=20, level="may_view", modes=BOTH)
+    )
 
 
 def week_start(now: datetime) -> datetime:
@@ -30,6 +36,11 @@ def week_start(now: datetime) -> datetime:
 
 def leads_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
     monday = week_start(now)
+    campaign_id = campaign_of(request)
+    if campaign_id is not None:
+        mine = leads_in(campaign_id)
+        unsubscribed = mine.filter(unsubscribed_at__gte=monday).count()
+        return {"total": mine.count(), "unsubscribed": unsubscribed, "monday": monday}
     existing = Lead.objects.existing()
     # Each from an index; together, or without the deleted ones at once, it would read the whole table.
     return {
@@ -42,5 +53,7 @@ def leads_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
 
 def imports_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
     """Imports on their way; a checked one waits for a click."""
-    found = list(LeadImport.objects.filter(state__in=WATCHED).order_by("-pk")[:5])
+    found = list(
+        LeadImport.objects.filter(campaign_id=campaign_of(request), state__in=WATCHED).order_by("-pk")[:5]
+    )
     return {"imports": found} if found else None

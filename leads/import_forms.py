@@ -1,5 +1,7 @@
 """The upload form of 「CSV一括更新」."""
 
+from typing import Any
+
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
@@ -12,8 +14,13 @@ CHOSEN_AT_UPLOAD = (Evidence.IMPORT, Evidence.FORM, Evidence.CARD, Evidence.PUBL
 
 
 class ImportForm(forms.Form):
+    """Inside a campaign a file only overwrites its applicants: a new one needs an application (CSV一括申込)."""
+
     mode = forms.ChoiceField(
-        label=_("Mode"), choices=LeadImport.Mode, initial=LeadImport.Mode.ADD, widget=forms.RadioSelect
+        label=_("Mode"),
+        choices=[(mode.value, mode.label) for mode in (LeadImport.Mode.ADD, LeadImport.Mode.UPDATE)],
+        initial=LeadImport.Mode.ADD,
+        widget=forms.RadioSelect,
     )
     key = forms.ChoiceField(
         label=_("Key for overwriting"),
@@ -36,6 +43,17 @@ class ImportForm(forms.Form):
             "empty": _("The file is empty. Choose a file with a header row and at least one row below it.")
         },
     )
+
+    def __init__(self, *args: Any, campaign_id: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.campaign_id = campaign_id
+        if campaign_id is not None:
+            del self.fields["mode"]
+            self.fields["key"].help_text = _("How the applicant of a row is found.")
+
+    @property
+    def chosen_mode(self) -> str:
+        return str(LeadImport.Mode.UPDATE if self.campaign_id is not None else self.cleaned_data["mode"])
 
     def clean_file(self) -> "UploadedFile[bytes]":
         file: UploadedFile[bytes] = self.cleaned_data["file"]

@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from leads.address import normalise_email
+from leads.list_columns import list_columns, with_columns
 from leads.models import Lead, LeadQuerySet
 from leads.search_text import fold, search_terms
 
@@ -69,20 +70,31 @@ def simple_search(leads: QuerySet[Lead], typed: str) -> QuerySet[Lead]:
     return leads.filter(found)
 
 
-def find_page(leads: LeadQuerySet, *, sort: str, page: str | int, size: int, exact: bool = False) -> LeadPage:
+def find_page(
+    leads: LeadQuerySet,
+    *,
+    sort: str,
+    page: str | int,
+    size: int,
+    exact: bool = False,
+    campaign_id: int | None = None,
+) -> LeadPage:
     """The leads of one page in two statements. `sort` is a key of SORTS, `-` in front for descending (anything else:
-    newest first); `page` is as typed, out of range goes to the nearest; `exact` counts to the end."""
-    if sort.removeprefix("-") not in SORTS:
+    newest first); `page` is as typed, out of range goes to the nearest; `exact` counts to the end. Inside a campaign the
+    leads carry its columns (list_columns.py) and can be sorted by them."""
+    sorts = SORTS | {column.key: (column.alias, "id") for column in list_columns(campaign_id)}
+    if sort.removeprefix("-") not in sorts:
         sort = DEFAULT_SORT
     limit = None if exact else COUNT_LIMIT + 1
     total, ids = _count(leads.order_by().values("pk")[:limit])
     more = not exact and total > COUNT_LIMIT
     total = COUNT_LIMIT if more else total
     page_obj = _Counted(min(total, DEEPEST), size).get_page(page)
-    order = [("-" if sort.startswith("-") else "") + name for name in SORTS[sort.removeprefix("-")]]
+    order = [("-" if sort.startswith("-") else "") + name for name in sorts[sort.removeprefix("-")]]
     # Few were found: sort those. Many were found: an index in the wanted order meets enough of them soon.
     chosen = Lead.objects.filter(pk__in=ids) if total < DEEPEST else leads
     start = (page_obj.number - 1) * size
+    chosen = with_columns(chosen, campaign_id)
     page_obj.object_list = list(chosen.order_by(*order)[start : min(start + size, DEEPEST)])
     return LeadPage(page_obj, total, more, sort)
 

@@ -11,9 +11,10 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from campaigns.models import Campaign
-from leads.models import DmPermission, SavedSearch
+from leads.models import DmPermission
 from leads.scope import leads_in
 from leads.search import leads_matching
+from leads.searches import usable_search
 from mail.models import MailTemplate, SendJob
 from mail.models.send_job import RecipientRule
 from mail.send_jobs import Refused, create_draft
@@ -76,9 +77,7 @@ def draft_from(options: dict[str, Any]) -> SendJob:
     }
     try:
         if options["search"] is not None:
-            search = SavedSearch.objects.filter(pk=options["search"]).first()
-            if search is None:
-                raise CommandError(_("There is no saved search %(id)s.") % {"id": options["search"]})
+            search = usable_search(options["search"], None, campaign)
             leads_matching(search.condition, now=timezone.now(), campaign_id=campaign)
             return create_draft(
                 user=None, rule=RecipientRule.BY_SEARCH, template=template, search=search, campaign_id=campaign, **values

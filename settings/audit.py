@@ -21,10 +21,11 @@ def record(
     target_label: str = "",
     detail: dict[str, Any] | None = None,
     ip: str | None = None,
+    campaign_id: int | None = None,
 ) -> AuditEntry:
     """Writes who did what to whom. `action` is `noun.verb` (lead.edit, job.stop, setting.change);
     `user` None means the system or a command; `detail` must be JSON: {"changes": {field: [before, after]}} and
-    whatever else explains it. Call it inside the change's transaction."""
+    whatever else explains it; `campaign_id` is that of the mode it was done in (APP-1). Call it inside the change's transaction."""
     return AuditEntry.objects.create(
         action=action,
         user=user,
@@ -32,7 +33,7 @@ def record(
         target_type=(target._meta.model_name or "") if target is not None else "",
         target_id=str(target.pk)[:40] if target is not None else "",
         target_label=_storable(target_label or (str(target) if target is not None else ""))[:200],
-        detail=_storable(detail or {}),
+        detail=_storable((detail or {}) | ({"campaign": campaign_id} if campaign_id is not None else {})),
         ip=ip,
     )
 

@@ -18,6 +18,7 @@ from django.utils import translation
 
 from leads.address import check_email
 from leads.imports.problems import Code, FileProblem, Params
+from leads.list_columns import list_column_labels
 from leads.models import DmPermission, Lead, LeadColumn, LeadImport, LeadKind, Registration
 from smp.lib.csv_export import plain_cell
 
@@ -171,6 +172,8 @@ def _known_headers() -> dict[str, tuple[str, Code]]:
                 known[header_key(label)] = (target, "")
             for name, (note, _aliases) in _IGNORED.items():
                 known[header_key(str(lead_field(name).verbose_name))] = ("", note)
+            for label in list_column_labels():
+                known.setdefault(header_key(label), ("", "ignored"))
     return known
 
 

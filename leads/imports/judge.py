@@ -11,6 +11,7 @@ from django.db import connection
 from leads.flags import Way, flag_sql
 from leads.imports.columns import CHOICE_DEFAULTS, Column
 from leads.models import DmPermission, Lead, LeadColumn, LeadImport, LeadImportRow
+from leads.scope import scope_sql
 
 # SQL names: `staged` is the staged row, `lead` the lead it goes to.
 
@@ -125,7 +126,8 @@ def judge(lead_import: LeadImport, columns: Sequence[Column]) -> dict[str, Any]:
         cursor.execute("SET LOCAL work_mem = '64MB'")  # one hash over the file instead of a sort on disk
         cursor.execute("ANALYZE leads_leadimportrow")  # fresh rows: without it the planner guesses one
         if lead_import.mode == LeadImport.Mode.UPDATE:
-            cursor.execute(_judge_sql(lead_import, columns), {"id": lead_import.pk})
+            scope, parameters = scope_sql(lead_import.campaign_id, "lead")
+            cursor.execute(_judge_sql(lead_import, columns, scope), {"id": lead_import.pk, **parameters})
         cursor.execute(_COUNTS, {"id": lead_import.pk})
         new, update, unchanged, wrong, notes, digest = cursor.fetchone()
         shared = 0
@@ -149,12 +151,13 @@ def lock_leads(lead_import: LeadImport, columns: Sequence[Column]) -> None:
             "lead.email_norm IN (SELECT staged.email_norm FROM leads_leadimportrow staged "
             "WHERE lead_import_id = %(id)s AND staged.email_norm <> '')"
         )
+    scope, parameters = scope_sql(lead_import.campaign_id, "lead")
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
         cursor.execute(
-            f"SELECT count(*) FROM (SELECT lead.id FROM leads_lead lead WHERE {mine} AND lead.deleted_at IS NULL "
+            f"SELECT count(*) FROM (SELECT lead.id FROM leads_lead lead WHERE {mine} AND {scope} "
             "ORDER BY lead.id FOR UPDATE OF lead) locked",
-            {"id": lead_import.pk},
+            {"id": lead_import.pk, **parameters},
         )
 
 
@@ -178,7 +181,9 @@ _SHARED = """
 """
 
 
-def _judge_sql(lead_import: LeadImport, columns: Sequence[Column]) -> str:
+def _judge_sql(lead_import: LeadImport, columns: Sequence[Column], scope: str) -> str:
+    """`scope`: the leads that may be overwritten, a condition on `lead`. Of others nothing is told, not even that they
+    are there."""
     cells = cell_sql(columns)
     number = {column.target: place for place, column in enumerate(columns) if column.target}
     by_id = lead_import.key == LeadImport.Key.ID
@@ -194,14 +199,16 @@ def _judge_sql(lead_import: LeadImport, columns: Sequence[Column]) -> str:
             "staged.key IS NOT NULL AND staged.same > 1", key_place, "key_twice", count.format("staged.same")
         ),
     ]
+    in_campaign = lead_import.campaign_id is not None
     if by_id:
-        conflicts.append(conflict("staged.key IS NOT NULL AND lead.id IS NULL", key_place, "lead_missing"))
+        missing = "not_applicant" if in_campaign else "lead_missing"
+        conflicts.append(conflict("staged.key IS NOT NULL AND lead.id IS NULL", key_place, missing))
     else:
         conflicts += [
             conflict(
                 "staged.key IS NOT NULL AND staged.problems IS NULL AND found.leads IS NULL",
                 key_place,
-                "address_missing",
+                "not_applicant" if in_campaign else "address_missing",
             ),
             conflict("found.leads > 1", key_place, "address_shared", count.format("found.leads")),
         ]
@@ -222,11 +229,11 @@ def _judge_sql(lead_import: LeadImport, columns: Sequence[Column]) -> str:
     action = LeadImportRow.Action
     key = f"NULLIF({cells['id']}, '')::bigint" if by_id else "NULLIF(staged.email_norm, '')"
     joins = (
-        "LEFT JOIN leads_lead lead ON lead.id = staged.key AND lead.deleted_at IS NULL"
+        f"LEFT JOIN leads_lead lead ON lead.id = staged.key AND {scope}"
         if by_id
-        else """LEFT JOIN (
-            SELECT email_norm, count(*) AS leads, min(id) AS lead_id FROM leads_lead
-            WHERE deleted_at IS NULL AND email_norm IN (
+        else f"""LEFT JOIN (
+            SELECT email_norm, count(*) AS leads, min(id) AS lead_id FROM leads_lead lead
+            WHERE {scope} AND email_norm IN (
                 SELECT email_norm FROM leads_leadimportrow WHERE lead_import_id = %(id)s AND email_norm <> ''
             ) GROUP BY email_norm
         ) found ON found.email_norm = staged.key

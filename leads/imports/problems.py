@@ -95,6 +95,9 @@ ROW: Mapping[Code, str | Promise] = {
     "campaign_full": _("All seats are taken, and the campaign has no waiting list."),
     "lead_missing": _("There is no lead with this ID (it may have been deleted)."),
     "address_missing": _("No lead has this address. Add it as a new lead."),
+    "not_applicant": _(
+        "This is not an applicant of this campaign. New applicants come by proxy registration or CSV bulk application."
+    ),
     "address_shared": _("%(count)s leads have this address. Use the lead ID as the key."),
     "unsubscribed": _(
         "This person has unsubscribed, so “Wanted” cannot be set. Only they themselves can ask for mail again."

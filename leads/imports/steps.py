@@ -283,6 +283,7 @@ def _commit(lead_import: LeadImport, pulse: "_Pulse", *, now: datetime) -> None:
             "mode": lead_import.mode, "key": lead_import.key, "evidence": lead_import.evidence, "written": written,
             "left_out": lead_import.counts["wrong"], "columns": [column.target for column in columns if column.target],
         },
+        campaign_id=lead_import.campaign_id,
     )  # fmt: skip
 
 
@@ -313,7 +314,9 @@ def cancel(lead_import: LeadImport, *, user: User | None) -> bool:
             pk=lead_import.pk, state__in={State.UPLOADED, State.CHECKING, State.CHECKED}
         ).update(state=State.CANCELLED, finished_at=timezone.now())
         if changed:
-            audit.record("lead_import.cancel", user=user, target=lead_import)
+            audit.record(
+                "lead_import.cancel", user=user, target=lead_import, campaign_id=lead_import.campaign_id
+            )
     return bool(changed)
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from leads.search.expression import And, Block, Node, Not, parse_expression
-from leads.search.registry import Item, ItemType, Part, askable, items_anywhere
+from leads.search.registry import Item, ItemType, Part, askable, items_anywhere, items_for
 
 # What a screen offers; the item stands before it.
 OPERATOR_LABELS: dict[str, Promise] = {
@@ -66,17 +66,19 @@ def operator_label(item: Item, operator: str) -> Promise:
     return MANY_LABELS.get(operator, OPERATOR_LABELS[operator]) if item.many else OPERATOR_LABELS[operator]
 
 
-def describe_condition(condition: Any) -> str:
-    """Never raises: a part that cannot be read is named as such."""
-    return describe_conditions([condition])[0]
+def describe_condition(condition: Any, *, inside: int | None = None) -> str:
+    """Never raises: a part that cannot be read is named as such. `inside`: a campaign's id, whose pages name only what
+    can be searched there; None knows the items of every mode."""
+    return describe_conditions([condition], inside=inside)[0]
 
 
-def describe_conditions(conditions: Iterable[Any]) -> list[str]:
+def describe_conditions(conditions: Iterable[Any], *, inside: int | None = None) -> list[str]:
     """One sentence each. The names of all templates, jobs, columns … are fetched together: as many queries for one
     condition as for a page of them."""
     wanted = list(conditions)
     blocks = [block for condition in wanted for block in _blocks(condition)]
-    items = items_anywhere({block["item"] for block in blocks})
+    keys = {block["item"] for block in blocks}
+    items = items_anywhere(keys) if inside is None else items_for(keys, inside)
     names = _names(blocks, items)
     return [_sentence(condition, items, names) for condition in wanted]
 

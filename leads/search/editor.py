@@ -66,14 +66,14 @@ class Editor:
         return len(self.blocks) >= MAX_BLOCKS
 
 
-def raw_condition(data: QueryDict) -> dict[str, Any]:
+def raw_condition(data: QueryDict, *, campaign_id: int | None = None) -> dict[str, Any]:
     """The posted fields as a condition that nobody has checked yet."""
     try:
         count = min(max(int(data.get("blocks", "1")), 0), MAX_BLOCKS)
     except ValueError:
         count = 1
     match = data.get("match", "all")
-    items = all_items()
+    items = all_items(campaign_id)
     return {
         "match": match if match in MATCHES else "all",
         "expression": data.get("expression", ""),
@@ -114,12 +114,14 @@ def to_search(condition: dict[str, Any]) -> dict[str, Any]:
     return {"match": condition["match"], "blocks": blocks} if blocks else dict(EVERYONE)
 
 
-def editor_for(condition: Any, error: ValidationError | None = None) -> Editor:
+def editor_for(
+    condition: Any, error: ValidationError | None = None, *, campaign_id: int | None = None
+) -> Editor:
     """What to draw for a condition that may be unfinished or wrong."""
     shape = condition if isinstance(condition, dict) else {}
     blocks = shape.get("blocks")
     blocks = [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
-    items = all_items()
+    items = all_items(campaign_id)
     groups: dict[str, list[Item]] = {}
     for item in items.values():
         groups.setdefault(str(item.group), []).append(item)

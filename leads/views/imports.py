@@ -30,17 +30,19 @@ def _imports_in(request: HttpRequest) -> QuerySet[LeadImport]:
     return LeadImport.objects.filter(campaign_id=campaign_of(request))
 
 
+@both_modes
 @needs_edit
 @once
 def imports(request: HttpRequest) -> HttpResponse:
     """The upload form, and the imports so far."""
-    form = ImportForm(request.POST or None, request.FILES or None)
+    campaign_id = campaign_of(request)
+    form = ImportForm(request.POST or None, request.FILES or None, campaign_id=campaign_id)
     if request.method == "POST" and form.is_valid():
         chosen = form.cleaned_data
         try:
             lead_import = steps.upload(
-                chosen["file"].chunks(1 << 20), file_name=chosen["file"].name, mode=chosen["mode"], key=chosen["key"],
-                evidence=chosen["evidence"], user=request.user,
+                chosen["file"].chunks(1 << 20), file_name=chosen["file"].name, mode=form.chosen_mode, key=chosen["key"],
+                evidence=chosen["evidence"], user=request.user, campaign_id=campaign_id,
             )  # fmt: skip
         except ValidationError as error:
             form.add_error("file", error)
@@ -125,7 +127,9 @@ def import_wrong_rows(request: HttpRequest, import_id: int) -> HttpResponse:
     if not current.counts.get("wrong") or not current.chunks.exists():
         messages.info(request, _("There are no wrong rows to download."))
         return redirect("lead_import", current.pk)
-    audit.record("lead_import.export_wrong", user=request.user, target=current)
+    audit.record(
+        "lead_import.export_wrong", user=request.user, target=current, campaign_id=current.campaign_id
+    )
     return _download(f"import-{current.pk}-wrong.csv", report.wrong_rows_csv(current))
 
 

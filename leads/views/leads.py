@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from leads.address import check_email
 from leads.consent import UNSUBSCRIBED_REFUSAL
-from leads.edit import Change, LeadChangedError, change_lead, create_lead
+from leads.edit import Change, LeadChangedError, change_lead, create_lead, obstacles_to_deleting
 from leads.edit import delete_lead as delete_one_lead
 from leads.export import export_header, export_rows
 from leads.filters import LeadFilter
@@ -21,20 +21,25 @@ from leads.flags import Way
 from leads.forms import LeadForm
 from leads.history import change_labels, history_of, shown_value
 from leads.lead_list import DEFAULT_SORT, PAGE_SIZES, find_page
+from leads.list_columns import cells_of, list_columns
 from leads.models import Lead, LeadColumn, LeadQuerySet
 from leads.panels import panels_of
+from leads.scope import leads_in, narrow_to
 from settings import audit
-from settings.permissions import needs_edit, needs_view
+from settings.permissions import both_modes, needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
+from smp.lib.mode import campaign_of
 from smp.lib.once import once
 
 
+@both_modes
 @needs_view
 def leads(request: HttpRequest) -> HttpResponse:
     columns = list(LeadColumn.objects.all())
-    lead_filter, found = _filtered(request.GET, columns)
+    campaign_id = campaign_of(request)
+    lead_filter, found = _filtered(request, columns)
     size, usual = request.GET.get("size", ""), rows_per_page()
     sizes = sorted({usual, *PAGE_SIZES})
     # Looking for days, the index by day finds them at once; by id it might have to read far to meet them.
@@ -45,6 +50,7 @@ def leads(request: HttpRequest) -> HttpResponse:
         page=request.GET.get("page", "1"),
         size=int(size) if size in map(str, sizes) else usual,
         exact=request.GET.get("count") == "exact",
+        campaign_id=campaign_id,
     )
     fields = lead_filter.form
     context = {
@@ -56,17 +62,20 @@ def leads(request: HttpRequest) -> HttpResponse:
         "details_used": any(request.GET.get(name) for name in fields.fields if name != "q"),
         "narrowed": any(request.GET.get(name) for name in fields.fields),
         "sizes": sizes,
-        "nobody": not page.total and not Lead.objects.existing().exists(),
+        "nobody": not page.total and not leads_in(campaign_id).exists(),
+        "columns": list_columns(campaign_id),
+        "rows": [(lead, cells_of(lead, campaign_id)) for lead in page.page_obj.object_list],
     }
     return render(request, "leads/leads.html", context)
 
 
+@both_modes
 @needs_view
 @require_POST
 def export_leads(request: HttpRequest) -> HttpResponse:
     """CSV-3: what the list shows, as a file. A POST, because it is written to the audit log (SYS-2)."""
     columns = list(LeadColumn.objects.all())
-    lead_filter, found = _filtered(request.GET, columns)
+    lead_filter, found = _filtered(request, columns)
     if not lead_filter.is_valid():
         messages.error(request, _("A search condition cannot be read; nothing was exported."))
         return redirect(f"{reverse('leads')}?{request.GET.urlencode()}")
@@ -78,20 +87,29 @@ def export_leads(request: HttpRequest) -> HttpResponse:
         user=request.user,
         detail={"filter": narrowed, "leads": found.count()},
         ip=client_ip(request),
+        campaign_id=campaign_of(request),
     )
     file_name = f"leads-{timezone.localtime():%Y%m%d-%H%M}.csv"
-    return csv_response(file_name, export_header(columns), export_rows(found, columns))
+    campaign_id = campaign_of(request)
+    return csv_response(
+        file_name, export_header(columns, campaign_id), export_rows(found, columns, campaign_id)
+    )
 
 
-def _filtered(data: QueryDict, columns: list[LeadColumn]) -> tuple[LeadFilter, LeadQuerySet]:
+def _filtered(request: HttpRequest, columns: list[LeadColumn]) -> tuple[LeadFilter, LeadQuerySet]:
     """A condition that cannot be read finds nobody: never more than was asked for."""
-    lead_filter = LeadFilter(data, queryset=Lead.objects.existing(), columns=columns)
+    campaign_id = campaign_of(request)
+    lead_filter = LeadFilter(
+        request.GET, queryset=leads_in(campaign_id), columns=columns, campaign_id=campaign_id
+    )
     return lead_filter, lead_filter.qs if lead_filter.is_valid() else Lead.objects.none()
 
 
+@both_modes
 @needs_view
 def lead(request: HttpRequest, lead_id: int) -> HttpResponse:
-    shown = get_object_or_404(Lead, pk=lead_id)
+    campaign_id = campaign_of(request)
+    shown = get_object_or_404(narrow_to(Lead.objects.all(), campaign_id), pk=lead_id)
     columns = list(LeadColumn.objects.all())
     panels_above, panels_below = panels_of(request, shown)
     context = {
@@ -105,14 +123,18 @@ def lead(request: HttpRequest, lead_id: int) -> HttpResponse:
         "panels_above": panels_above,
         "panels_below": panels_below,
         "consent_records": shown.consent_records.select_related("user")[:50],
-        "history": history_of(shown, columns, limit=50),
+        "history": history_of(shown, columns, limit=50, campaign_id=campaign_id),
     }
     return render(request, "leads/lead.html", context, status=410 if shown.deleted_at else 200)
 
 
+@both_modes
 @needs_edit
 @once
 def new_lead(request: HttpRequest) -> HttpResponse:
+    """Inside a campaign there is no lead without an application: the page leads to 代理登録."""
+    if campaign_of(request) is not None:
+        return render(request, "leads/new_applicant.html")
     form = LeadForm(
         _with_suggestion(request.POST) if request.method == "POST" else None,
         lead=None,
@@ -136,10 +158,11 @@ def new_lead(request: HttpRequest) -> HttpResponse:
     return render(request, "leads/new_lead.html", {"form": form, "suggestion": _suggestion(form)})
 
 
+@both_modes
 @needs_edit
 @once
 def edit_lead(request: HttpRequest, lead_id: int) -> HttpResponse:
-    edited = get_object_or_404(Lead.objects.existing(), pk=lead_id)
+    edited = get_object_or_404(leads_in(campaign_of(request)), pk=lead_id)
     columns = list(LeadColumn.objects.all())
     form = LeadForm(
         _with_suggestion(request.POST) if request.method == "POST" else None, lead=edited, columns=columns
@@ -149,6 +172,7 @@ def edit_lead(request: HttpRequest, lead_id: int) -> HttpResponse:
         try:
             change_lead(
                 edited, form.values(), way=Way.ADMIN_EDIT, user=request.user, now=timezone.now(), ip=client_ip(request), seen_at=form.seen_time,
+                campaign_id=campaign_of(request),
             )  # fmt: skip
         except LeadChangedError as problem:
             form, conflict = _after_conflict(form, problem, columns)
@@ -168,14 +192,24 @@ def edit_lead(request: HttpRequest, lead_id: int) -> HttpResponse:
     return render(request, "leads/edit_lead.html", context, status=409 if conflict else 200)
 
 
+@both_modes
 @needs_edit
 def delete_lead(request: HttpRequest, lead_id: int) -> HttpResponse:
-    doomed = get_object_or_404(Lead.objects.existing(), pk=lead_id)
+    campaign_id = campaign_of(request)
+    doomed = get_object_or_404(leads_in(campaign_id), pk=lead_id)
+    reasons = obstacles_to_deleting(doomed, request.user, campaign_id)
     if request.method == "POST" and request.POST.get("confirmed") == "1":
-        delete_one_lead(doomed, user=request.user, now=timezone.now(), ip=client_ip(request))
-        messages.success(request, _("The lead %(lead)s was deleted.") % {"lead": doomed})
-        return redirect("leads")
-    return render(request, "leads/delete_lead.html", {"lead": doomed})
+        try:
+            delete_one_lead(
+                doomed, user=request.user, now=timezone.now(), ip=client_ip(request), campaign_id=campaign_id
+            )
+        except ValidationError as refused:
+            reasons = refused.messages
+        else:
+            messages.success(request, _("The lead %(lead)s was deleted.") % {"lead": doomed})
+            return redirect("leads")
+    context = {"lead": doomed, "reasons": reasons}
+    return render(request, "leads/delete_lead.html", context, status=409 if reasons else 200)
 
 
 def _with_suggestion(data: QueryDict) -> QueryDict:

@@ -21,10 +21,11 @@ from leads.search import describe_condition, describe_conditions, leads_matching
 from leads.search.editor import EMPTY_BLOCK, editor_for, raw_condition, to_search
 from leads.searches import copy_search, delete_search, may_change, save_search, uses_of, visible_searches
 from settings import audit
-from settings.permissions import needs_edit, needs_view
+from settings.permissions import both_modes, needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
 from smp.lib.csv_export import csv_response
+from smp.lib.mode import campaign_of
 from smp.lib.once import once
 
 LONGEST_URL = 3000  # gunicorn refuses request lines over 4094 bytes
@@ -37,13 +38,13 @@ KEPT_IN_SESSION = 20
 def _parameters(request: HttpRequest, condition: dict, search: SavedSearch | None) -> str:
     """The query string under which this condition can be opened again."""
     pairs = {"search": str(search.pk)} if search else {}
-    if search and validate_condition(condition) == search.condition:
+    if search and validate_condition(condition, campaign_id=campaign_of(request)) == search.condition:
         return urlencode({**pairs, "run": "1"})
     text = json.dumps(condition, ensure_ascii=False, separators=(",", ":"))
     query = urlencode({**pairs, "where": text})
     if len(query) <= LONGEST_URL:
         return query
-    key = sha256(text.encode()).hexdigest()[:16]
+    key = sha256(f"{campaign_of(request)} {text}".encode()).hexdigest()[:16]
     kept = {name: value for name, value in request.session.get("searches", {}).items() if name != key}
     request.session["searches"] = {**dict(list(kept.items())[-KEPT_IN_SESSION + 1 :]), key: condition}
     return urlencode({**pairs, "kept": key})
@@ -54,7 +55,9 @@ def _given(request: HttpRequest) -> tuple[object, bool, SavedSearch | None]:
     search = None
     if wanted := request.GET.get("search") or request.POST.get("search"):
         ids = [int(wanted)] if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19 else []
-        search = get_object_or_404(visible_searches(request.user), pk=ids[0] if ids else 0)
+        search = get_object_or_404(
+            visible_searches(request.user, campaign_of(request)), pk=ids[0] if ids else 0
+        )
     if "where" in request.GET:
         try:
             return json.loads(request.GET["where"]), True, search
@@ -72,6 +75,7 @@ def _given(request: HttpRequest) -> tuple[object, bool, SavedSearch | None]:
     return {"match": "all", "blocks": [EMPTY_BLOCK]}, False, None
 
 
+@both_modes
 @needs_view
 @once
 def compound_search(request: HttpRequest) -> HttpResponse:
@@ -82,16 +86,21 @@ def compound_search(request: HttpRequest) -> HttpResponse:
     error, context = None, {}
     if run:
         try:
-            context = _results(request, validate_condition(condition))
+            context = _results(request, validate_condition(condition, campaign_id=campaign_of(request)))
         except ValidationError as problem:
             error = problem
     return _page(request, condition, search, error, **context)
 
 
 def _results(request: HttpRequest, condition: dict) -> dict:
-    leads = leads_matching(condition, now=timezone.now()).order_by("-id")
+    campaign_id = campaign_of(request)
+    leads = leads_matching(condition, now=timezone.now(), campaign_id=campaign_id).order_by("-id")
     page = Paginator(leads, rows_per_page()).get_page(request.GET.get("page"))
-    return {"page_obj": page, "said": describe_condition(condition), "export_query": request.GET.urlencode()}
+    return {
+        "page_obj": page,
+        "said": describe_condition(condition, inside=campaign_id),
+        "export_query": request.GET.urlencode(),
+    }
 
 
 def _page(
@@ -105,7 +114,7 @@ def _page(
     if request.htmx and request.method == "POST":
         template = "leads/compound_search_form.html"
     context = {
-        "editor": editor_for(condition, error),
+        "editor": editor_for(condition, error, campaign_id=campaign_of(request)),
         "search": search,
         "may_change": search is not None and may_change(search, request.user),
         "name": request.POST.get("name", search.name if search else ""),
@@ -116,8 +125,9 @@ def _page(
 
 def _posted(request: HttpRequest) -> HttpResponse:
     action = request.POST.get("action", "refresh")
+    campaign_id = campaign_of(request)
     search = _given(request)[2]
-    raw = raw_condition(request.POST)
+    raw = raw_condition(request.POST, campaign_id=campaign_id)
     if action == "add":
         raw["blocks"].append(dict(EMPTY_BLOCK))
         return _page(request, raw, search)
@@ -129,10 +139,11 @@ def _posted(request: HttpRequest) -> HttpResponse:
     if action not in {"count", "search", "save", "save_shared", "update"}:
         return _page(request, raw, search)
     try:
-        condition = validate_condition(to_search(raw))
+        condition = validate_condition(to_search(raw), campaign_id=campaign_id)
         if action == "count":
-            count = leads_matching(condition, now=timezone.now()).count()
-            return _page(request, raw, search, counted=count, counted_said=describe_condition(condition))
+            count = leads_matching(condition, now=timezone.now(), campaign_id=campaign_id).count()
+            said = describe_condition(condition, inside=campaign_id)
+            return _page(request, raw, search, counted=count, counted_said=said)
         if action == "search":
             return redirect(f"{reverse('compound_search')}?{_parameters(request, condition, search)}")
         return _save(request, condition, search, action)
@@ -160,6 +171,7 @@ def _save(request: HttpRequest, condition: dict, search: SavedSearch | None, act
         condition,
         shared=shared,
         user=request.user,
+        campaign_id=campaign_of(request),
         search=changed,
         ip=client_ip(request),
     )
@@ -167,32 +179,40 @@ def _save(request: HttpRequest, condition: dict, search: SavedSearch | None, act
     return redirect(f"{reverse('compound_search')}?search={saved.pk}&run=1")
 
 
+@both_modes
 @needs_view
 @require_POST
 def compound_search_export(request: HttpRequest) -> HttpResponse:
     """CSV of every lead that matches. A POST, because it is written to the audit log (SYS-2)."""
+    campaign_id = campaign_of(request)
     condition, _run, _search = _given(request)
     try:
-        clean = validate_condition(condition)
+        clean = validate_condition(condition, campaign_id=campaign_id)
     except ValidationError as error:
         return _page(request, condition, None, error)
     columns = list(LeadColumn.objects.all())
-    audit.record("lead.export", user=request.user, detail={"condition": clean}, ip=client_ip(request))
-    name = f"leads-{timezone.localtime():%Y%m%d-%H%M}.csv"
-    return csv_response(
-        name, export_header(columns), export_rows(leads_matching(clean, now=timezone.now()), columns)
+    audit.record(
+        "lead.export",
+        user=request.user,
+        detail={"condition": clean},
+        ip=client_ip(request),
+        campaign_id=campaign_id,
     )
+    name = f"leads-{timezone.localtime():%Y%m%d-%H%M}.csv"
+    found = leads_matching(clean, now=timezone.now(), campaign_id=campaign_id)
+    return csv_response(name, export_header(columns, campaign_id), export_rows(found, columns, campaign_id))
 
 
+@both_modes
 @needs_view
 def searches(request: HttpRequest) -> HttpResponse:
     """検索条件一覧: one's own and the shared ones."""
-    wanted = visible_searches(request.user).select_related("owner")
+    wanted = visible_searches(request.user, campaign_of(request)).select_related("owner")
     if text := request.GET.get("q", "").strip().replace("\0", ""):
         wanted = wanted.filter(Q(name__icontains=text))
     page = Paginator(wanted, rows_per_page()).get_page(request.GET.get("page"))
     rows = list(page.object_list)
-    said = describe_conditions([search.condition for search in rows])
+    said = describe_conditions([search.condition for search in rows], inside=campaign_of(request))
     context = {
         "page_obj": page,
         "q": text,
@@ -204,25 +224,28 @@ def searches(request: HttpRequest) -> HttpResponse:
     return render(request, "leads/searches.html", context)
 
 
+@both_modes
 @needs_view
 @require_GET
 def search_count(request: HttpRequest, search_id: int) -> HttpResponse:
     """How many leads match now: a part of the list with htmx, otherwise the search's own page."""
-    search = get_object_or_404(visible_searches(request.user), pk=search_id)
+    search = get_object_or_404(visible_searches(request.user, campaign_of(request)), pk=search_id)
     if not request.htmx:
         return redirect(f"{reverse('compound_search')}?search={search.pk}&run=1")
     try:
-        count, problem = leads_matching(search.condition, now=timezone.now()).count(), ""
+        found = leads_matching(search.condition, now=timezone.now(), campaign_id=search.campaign_id)
+        count, problem = found.count(), ""
     except ValidationError as error:
         count, problem = None, " ".join(error.messages)
     return render(request, "leads/search_count.html", {"search": search, "count": count, "problem": problem})
 
 
+@both_modes
 @needs_edit
 @require_POST
 @once
 def search_copy(request: HttpRequest, search_id: int) -> HttpResponse:
-    search = get_object_or_404(visible_searches(request.user), pk=search_id)
+    search = get_object_or_404(visible_searches(request.user, campaign_of(request)), pk=search_id)
     try:
         copy = copy_search(search, user=request.user, ip=client_ip(request))
     except ValidationError as error:
@@ -232,9 +255,10 @@ def search_copy(request: HttpRequest, search_id: int) -> HttpResponse:
     return redirect(f"{reverse('compound_search')}?search={copy.pk}")
 
 
+@both_modes
 @needs_edit
 def search_delete(request: HttpRequest, search_id: int) -> HttpResponse:
-    search = get_object_or_404(visible_searches(request.user), pk=search_id)
+    search = get_object_or_404(visible_searches(request.user, campaign_of(request)), pk=search_id)
     if not may_change(search, request.user):
         raise PermissionDenied(_("Only its owner or a privileged administrator can delete this search."))
     if request.method == "POST":
@@ -244,7 +268,7 @@ def search_delete(request: HttpRequest, search_id: int) -> HttpResponse:
         return redirect("searches")
     context = {
         "search": search,
-        "said": describe_condition(search.condition),
+        "said": describe_condition(search.condition, inside=search.campaign_id),
         "uses": uses_of([search.pk]).get(search.pk, []),
     }
     return render(request, "leads/search_delete.html", context)

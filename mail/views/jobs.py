@@ -200,7 +200,7 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
             "by_user": by_user,
             "brakes": brakes,
             "brake_count": len(brakes),
-            "condition": describe_condition(job.condition)
+            "condition": describe_condition(job.condition, inside=job.campaign_id)
             if job.condition is not None and not by_user
             else "",
             "permissions": permission_labels(job),

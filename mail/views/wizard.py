@@ -356,7 +356,7 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
         {
             "job": job, "steps": steps(job, "confirm"), "plan": plan, "counts": counts, "funnel": _funnel(counts),
             "seen": send_jobs.fingerprint(job), "problems": problems, "refused": any(problem.severity == "error" for problem in problems),
-            "condition": describe_condition(job.condition) if job.condition is not None else "",
+            "condition": describe_condition(job.condition, inside=job.campaign_id) if job.condition is not None else "",
             "by_user": job.rule == RecipientRule.BY_USER, "ticked_unused": _unused_ticks(job),
             "permissions": [DmPermission(value).label for value in job.dm_permissions],
             "unwanted": unwanted, "refusers": send_jobs.refusers_expected(job, now=now) if unwanted else 0,

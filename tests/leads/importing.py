@@ -7,9 +7,13 @@ from leads.imports.steps import request_commit, upload
 from leads.models import LeadImport
 
 
-def check(content, *, mode="add", key="id", evidence="import", file_name="leads.csv", user=None):
+def check(
+    content, *, mode="add", key="id", evidence="import", file_name="leads.csv", user=None, campaign_id=None
+):
     data = content.encode() if isinstance(content, str) else content
-    lead_import = upload([data], file_name=file_name, mode=mode, key=key, evidence=evidence, user=user)
+    lead_import = upload(
+        [data], file_name=file_name, mode=mode, key=key, evidence=evidence, user=user, campaign_id=campaign_id
+    )
     stage_import(lead_import)
     lead_import.refresh_from_db()
     return lead_import

@@ -10,7 +10,7 @@ from leads.imports.steps import upload
 from leads.models import Lead, LeadColumn, LeadImport
 from leads.tasks import run_import
 from settings.models import AuditEntry, Role
-from tests.factories import make_lead, make_user
+from tests.factories import make_application, make_campaign, make_lead, make_user
 from tests.leads.importing import bring_in, check
 
 pytestmark = pytest.mark.django_db
@@ -114,9 +114,20 @@ def test_the_viewer_may_not_import(client):
     assert client.get(reverse("imports")).status_code == 302
 
 
-def test_the_campaign_administrator_may_import(client):
-    client.force_login(make_user("kenta", role=Role.CAMPAIGN))
-    assert send(client).status_code == 302
+def test_the_campaign_administrator_imports_inside_the_campaign_only(client):
+    """SYS-1, CSV-1"""
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    campaign = make_campaign(members=[kenta])
+    client.force_login(kenta)
+    assert send(client).status_code == 403
+    content = f"リードID,会社名\n{make_application(campaign).lead_id},山手製作所\n"
+    file = SimpleUploadedFile("leads.csv", content.encode())
+    response = client.post(
+        f"/c/{campaign.pk}/leads/imports/", {"key": "id", "evidence": "import", "file": file}
+    )
+    made = LeadImport.objects.get()
+    assert response["Location"] == f"/c/{campaign.pk}/leads/imports/{made.pk}/"
+    assert (made.mode, made.campaign_id) == ("update", campaign.pk)
 
 
 def test_cancel(client, misaki):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from leads.models import LeadColumn, SavedSearch
 from settings.models import AuditEntry
-from tests.factories import make_job, make_lead, make_template, make_user
+from tests.factories import make_campaign, make_job, make_lead, make_template, make_user
 
 pytestmark = pytest.mark.django_db
 TOKYO = {"match": "all", "blocks": [{"item": "lead.prefecture", "operator": "is", "values": ["東京都"]}]}
@@ -28,8 +28,8 @@ def form(**values):
     }  # fmt: skip
 
 
-def post(client, action, **values):
-    return client.post(reverse("compound_search"), form(action=action, **values))
+def post(client, action, url="/leads/search/", **values):
+    return client.post(url, form(action=action, **values))
 
 
 def test_add_choose_and_remove_without_javascript(client, misaki):
@@ -139,7 +139,7 @@ def test_names_are_unique_with_a_clear_error(client, misaki):
 
 
 class TestPermissions:
-    """Misaki is privileged, Kenta a campaign administrator, Yui a viewer."""
+    """Inside a campaign: Misaki is privileged, Kenta its administrator, Yui a viewer."""
 
     @pytest.fixture(autouse=True)
     def people(self):
@@ -148,50 +148,61 @@ class TestPermissions:
             make_user("kenta", role="campaign"),
             make_user("yui", role="viewer"),
         )
-        self.private = SavedSearch.objects.create(name="美咲の秘密", condition=TOKYO, owner=self.misaki)
+        self.campaign = make_campaign(members=[self.kenta])
+        self.private = SavedSearch.objects.create(
+            name="美咲の秘密", condition=TOKYO, owner=self.misaki, campaign_id=self.campaign.pk
+        )
         self.shared = SavedSearch.objects.create(
-            name="みんなの", condition=TOKYO, owner=self.misaki, shared=True
+            name="みんなの", condition=TOKYO, owner=self.misaki, shared=True, campaign_id=self.campaign.pk
         )
         self.kentas = SavedSearch.objects.create(
-            name="健太の", condition=TOKYO, owner=self.kenta, shared=True
+            name="健太の", condition=TOKYO, owner=self.kenta, shared=True, campaign_id=self.campaign.pk
         )
+
+    def at(self, name, *args):
+        return f"/c/{self.campaign.pk}{reverse(name, args=args)}"
 
     def names(self, client, user):
         client.force_login(user)
-        return {search.name for search, _said, _change in client.get(reverse("searches")).context["rows"]}
+        return {search.name for search, _said, _change in client.get(self.at("searches")).context["rows"]}
 
     def test_private_searches_are_their_owners(self, client):
         """SYS-1."""
         assert self.names(client, self.misaki) == {"美咲の秘密", "みんなの", "健太の"}
         for user in (self.kenta, self.yui):
             assert self.names(client, user) == {"みんなの", "健太の"}
-            assert client.get(f"{reverse('compound_search')}?search={self.private.pk}").status_code == 404
-            assert client.get(reverse("search_count", args=[self.private.pk])).status_code == 404
+            assert client.get(f"{self.at('compound_search')}?search={self.private.pk}").status_code == 404
+            assert client.get(self.at("search_count", self.private.pk)).status_code == 404
             assert (
-                client.post(f"{reverse('compound_search_export')}?search={self.private.pk}").status_code
+                client.post(f"{self.at('compound_search_export')}?search={self.private.pk}").status_code
                 == 404
             )
 
     def test_who_changes_and_deletes(self, client):
         client.force_login(self.kenta)
-        assert client.post(reverse("search_delete", args=[self.private.pk])).status_code == 404
-        assert client.post(reverse("search_delete", args=[self.shared.pk])).status_code == 403
-        assert post(client, "update", name="x", search=str(self.shared.pk)).status_code == 403
-        client.post(reverse("search_copy", args=[self.shared.pk]))
+        assert client.post(self.at("search_delete", self.private.pk)).status_code == 404
+        assert client.post(self.at("search_delete", self.shared.pk)).status_code == 403
+        assert (
+            post(
+                client, "update", self.at("compound_search"), name="x", search=str(self.shared.pk)
+            ).status_code
+            == 403
+        )
+        client.post(self.at("search_copy", self.shared.pk))
         copy = SavedSearch.objects.latest("id")
         assert (copy.owner, copy.shared, copy.condition) == (self.kenta, False, TOKYO)
-        assert client.post(reverse("search_copy", args=[self.private.pk])).status_code == 404
+        assert client.post(self.at("search_copy", self.private.pk)).status_code == 404
         client.force_login(self.misaki)
-        client.post(reverse("search_delete", args=[self.kentas.pk]))
+        client.post(self.at("search_delete", self.kentas.pk))
         assert not SavedSearch.objects.filter(pk=self.kentas.pk).exists()
 
     def test_viewers_look_but_do_not_keep(self, client):
         client.force_login(self.yui)
-        assert client.get(f"{reverse('compound_search')}?search={self.shared.pk}&run=1").status_code == 200
-        assert post(client, "save", name="y").status_code == 403
-        assert client.post(reverse("search_copy", args=[self.shared.pk])).status_code == 403
-        assert client.get(reverse("search_delete", args=[self.shared.pk])).status_code == 403
-        assert client.post(f"{reverse('compound_search_export')}?search={self.shared.pk}").status_code == 200
+        assert client.get(f"{self.at('compound_search')}?search={self.shared.pk}&run=1").status_code == 200
+        assert post(client, "save", self.at("compound_search"), name="y").status_code == 403
+        assert client.post(self.at("search_copy", self.shared.pk)).status_code == 403
+        assert client.get(self.at("search_delete", self.shared.pk)).status_code == 403
+        assert client.post(f"{self.at('compound_search_export')}?search={self.shared.pk}").status_code == 200
         assert AuditEntry.objects.get().action == "lead.export"
         assert SavedSearch.objects.count() == 3
 

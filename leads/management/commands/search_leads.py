@@ -6,8 +6,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from leads.models import SavedSearch
 from leads.search import describe_condition, leads_matching
+from leads.searches import usable_search
 from smp.lib.command import JsonCommand
 
 
@@ -22,15 +22,18 @@ class Command(JsonCommand):
             metavar="JSON",
             help='{"match": "all", "blocks": [{"item": …, "operator": …, "values": […]}]}',
         )
+        parser.add_argument(
+            "--campaign", type=int, metavar="ID", help="inside this campaign: its searches and applicants"
+        )
         parser.add_argument("--count", action="store_true", help="only the number of leads")
 
     def handle(self, *args: Any, **options: Any) -> None:
         condition = _condition(options)
         try:
-            leads = leads_matching(condition, now=timezone.now())
+            leads = leads_matching(condition, now=timezone.now(), campaign_id=options["campaign"])
         except ValidationError as error:
             raise CommandError("\n".join(error.messages)) from error
-        said = describe_condition(condition)
+        said = describe_condition(condition, inside=options["campaign"])
         if options["count"]:
             count = leads.count()
             self.answer({"count": count, "condition": said}, f"{count}", as_json=options["json"])
@@ -57,10 +60,10 @@ def _one_line(value: object) -> str:
 
 def _condition(options: dict[str, Any]) -> Any:
     if options["where"] is None:
-        search = SavedSearch.objects.filter(pk=options["search"]).first()
-        if search is None:
-            raise CommandError(_("There is no saved search %(id)s.") % {"id": options["search"]})
-        return search.condition
+        try:
+            return usable_search(options["search"], None, options["campaign"]).condition
+        except ValidationError as error:
+            raise CommandError("\n".join(error.messages)) from error
     try:
         return json.loads(options["where"])
     except (ValueError, RecursionError) as error:
