@@ -1,4 +1,4 @@
-"""The form of an application that exists, for staff: drawn from the same items, filled with what stands there now."""
+"""The form of an application that exists: drawn from the same items, filled with what stands there now."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,22 @@ from campaigns.models import Application, ItemSource, SessionChoice
 class ChangeForm(ApplicationForm):
     """After is_valid(): `entry()` as campaigns.applications.change takes it; a blank item clears the lead's value."""
 
-    def __init__(self, application: Application, data: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        application: Application,
+        data: Mapping[str, Any] | None = None,
+        *,
+        staff: bool = True,
+        language: str = "",
+    ) -> None:
         self.application = application
         self.chosen = {str(session.pk) for session in application.sessions.all()}
         super().__init__(
-            application.campaign, data, lead=application.lead, staff=True, language=application.language
+            application.campaign,
+            data,
+            lead=application.lead,
+            staff=staff,
+            language=language or application.language,
         )
         # Consent was given, or not, when the application was made; DM許可 changed here is the administrator's word (OPT-2).
         self.fields.pop("consent", None)

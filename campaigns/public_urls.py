@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from campaigns import public_ticket_views, public_views
+from campaigns.my_page import login_views, views
 
 urlpatterns: list[URLPattern] = [
     path("e/confirm/<str:token>", public_views.confirm_application, name="confirm_application"),
@@ -12,4 +13,14 @@ urlpatterns: list[URLPattern] = [
     path("t/<str:token>", public_ticket_views.ticket, name="ticket"),  # campaigns/tickets.py
     path("t/<str:token>/sent", public_ticket_views.ticket_sent, name="ticket_sent"),
     path("t/<str:token>/calendar.ics", public_ticket_views.ticket_calendar, name="ticket_calendar"),
+    path("my/", views.my_page, name="my_page"),
+    path("my/login/", login_views.login, name="my_page_login"),
+    path("my/login/sent/", login_views.link_sent, name="my_page_sent"),
+    path("my/login/password/", login_views.password_login, name="my_page_password_login"),
+    path("my/in/<str:token>", login_views.link, name="my_page_link"),  # campaigns/my_page/links.py
+    path("my/password/forgotten/", login_views.forgotten_password, name="my_page_forgotten"),
+    path("my/password/new/<str:token>", login_views.new_password, name="my_page_new_password"),
+    path("my/logout/", login_views.logout, name="my_page_logout"),
+    path("my/applications/<int:pk>/change/", views.change, name="my_page_change"),
+    path("my/applications/<int:pk>/cancel/", views.cancel, name="my_page_cancel"),
 ]

@@ -13,6 +13,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from campaigns.applications import cancel_unconfirmed
+from campaigns.my_page.requests import handle_requests
 from leads.tasks import take_up_imports
 from mail import send_jobs
 from mail.alignment import check_due
@@ -51,6 +52,7 @@ def tick() -> None:
     take_up_imports()
     if forward.due(now):
         hint("mail.tasks.forward_bounces", expires=10)
+    _apart(handle_requests, now)
     _apart(remind, now)
     if _remember("unconfirmed", "smp:unconfirmed", 1, 60):
         _apart(cancel_unconfirmed, now)

@@ -23,6 +23,11 @@ PUBLIC = {
     "confirm_application",
 }
 PUBLIC |= {"ticket", "ticket_sent", "ticket_calendar"}
+# My page: a login of its own (campaigns/my_page/session.py).
+PUBLIC |= {
+    "my_page", "my_page_login", "my_page_sent", "my_page_password_login", "my_page_link", "my_page_forgotten",
+    "my_page_new_password", "my_page_logout", "my_page_change", "my_page_cancel",
+}  # fmt: skip
 # The API: no login but a key, which each operation asks for (tests/api).
 PUBLIC_API = {
     "api-root", "openapi-json", "openapi-view", "api_nothing_here", "put_visitor", "list_visitors", "get_visitor",
