@@ -18,7 +18,7 @@ from settings.api_keys import make_key
 from settings.models import ApiKey
 from tests.factories import make_application, make_campaign, make_delivery, make_job, make_lead
 
-EXAMPLES = 20
+EXAMPLES = 12
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
