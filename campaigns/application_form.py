@@ -34,6 +34,7 @@ from campaigns.texts import text_in
 from campaigns.timetable import timetable
 from leads.address import check_email
 from leads.edit import clean_values
+from leads.forms import LeadValuesForm
 from leads.models import ConsentRecord, DmPermission, Lead, LeadColumn
 
 # OPT-10: on what staff found the consent they enter. The person's own acts are not for others to claim.
@@ -47,7 +48,7 @@ STAFF_EVIDENCE = (
 PAIRS = {"first_name": "last_name", "first_name_kana": "last_name_kana"}  # side by side where there is room
 
 
-class ApplicationForm(forms.Form):
+class ApplicationForm(LeadValuesForm):
     """`lead`: whose values it begins with. `staff`: consent is optional, and its evidence is asked for.
 
     After is_valid(): `entry()`, `consent_text` (None where none is asked for, or staff left it out), `summary()`,
@@ -208,15 +209,6 @@ class ApplicationForm(forms.Form):
         # The suggestion is drawn with a button of its own; the other notes say what was changed.
         question = _("Did you mean %(address)s?") % {"address": check.suggestion}
         self.email_notes = tuple(note for note in check.notes if note != question)
-
-    def add_problems(self, problem: ValidationError) -> None:
-        """Puts what leads.edit found beside the fields."""
-        if not hasattr(problem, "error_dict"):
-            self.add_error(None, problem)
-            return
-        for name, errors in problem.error_dict.items():
-            field = f"column_{name.removeprefix('extra_')}" if name.startswith("extra_") else name
-            self.add_error(field if field in self.fields else None, errors)
 
     def _stored_email(self) -> str | None:
         return self.lead.email if self.lead else None

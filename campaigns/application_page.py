@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from campaigns.answers import answer_rows
-from campaigns.form_items import questions_of
+from campaigns.form_items import label_of, questions_of
 from campaigns.models import Application, ApplicationState, CancelledBy
 from leads.edit import FIELDS
 from leads.models import Lead, LeadColumn
@@ -63,7 +63,7 @@ def answers_of(application: Application) -> list[tuple[str, str]]:
     """(question, answer) in the reader's language."""
     language = translation.get_language() or "ja"
     rows = answer_rows(questions_of(application.campaign), application.answers, language)
-    return [((language == "en" and item.label_en) or item.label, text) for item, text in rows]
+    return [(label_of(item, language), text) for item, text in rows]
 
 
 def story(application: Application) -> list[Step]:

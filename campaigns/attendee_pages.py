@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.views.decorators.cache import never_cache
 
+from settings.language import keep_language
 from settings.permissions import public
 
 LANGUAGE = "lang"  # of the query, or of a form's button that redraws it in the other language
@@ -30,13 +31,7 @@ def attendee_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
         response.headers.setdefault("Content-Language", language)
         if wanted == language != kept:
             # No session: a page that anybody may open writes no row.
-            response.set_cookie(
-                settings.LANGUAGE_COOKIE_NAME,
-                language,
-                max_age=365 * 86400,
-                samesite="Lax",
-                secure=settings.SESSION_COOKIE_SECURE,
-            )
+            keep_language(response, language)
         return response
 
     return public(never_cache(in_language))

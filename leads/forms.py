@@ -35,7 +35,20 @@ GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
 )
 
 
-class LeadForm(forms.Form):
+class LeadValuesForm(forms.Form):
+    """A form whose fields are called as the values of leads.edit, added items column_<id>."""
+
+    def add_problems(self, problem: ValidationError) -> None:
+        """Puts what leads.edit found beside the fields."""
+        if not hasattr(problem, "error_dict"):
+            self.add_error(None, problem)
+            return
+        for name, errors in problem.error_dict.items():
+            field = f"column_{name.removeprefix('extra_')}" if name.startswith("extra_") else name
+            self.add_error(field if field in self.fields else None, errors)
+
+
+class LeadForm(LeadValuesForm):
     """`lead` None for a new one. `email_valid` is there for existing leads only (FLAG-5: admin edit)."""
 
     seen_at = forms.CharField(widget=forms.HiddenInput, required=False, max_length=40)
@@ -124,15 +137,6 @@ class LeadForm(forms.Form):
         except ValidationError as problem:
             self.add_problems(problem)
         return data
-
-    def add_problems(self, problem: ValidationError) -> None:
-        """Puts what leads.edit found beside the fields."""
-        if not hasattr(problem, "error_dict"):
-            self.add_error(None, problem)
-            return
-        for name, errors in problem.error_dict.items():
-            field = f"column_{name.removeprefix('extra_')}" if name.startswith("extra_") else name
-            self.add_error(field if field in self.fields else None, errors)
 
 
 def _column_field(column: LeadColumn) -> forms.Field:

@@ -26,11 +26,8 @@ class UserLanguageMiddleware:
             return response
 
 
-def remember_language(request: HttpRequest, response: HttpResponse, language: str) -> bool:
-    """For this session and this browser. False when it is none of ours."""
-    if language not in dict(settings.LANGUAGES):
-        return False
-    request.session[SESSION_KEY] = language
+def keep_language(response: HttpResponse, language: str) -> None:
+    """For this browser, and pages without a session."""
     response.set_cookie(
         settings.LANGUAGE_COOKIE_NAME,
         language,
@@ -38,6 +35,14 @@ def remember_language(request: HttpRequest, response: HttpResponse, language: st
         samesite="Lax",
         secure=settings.SESSION_COOKIE_SECURE,
     )
+
+
+def remember_language(request: HttpRequest, response: HttpResponse, language: str) -> bool:
+    """For this session and this browser. False when it is none of ours."""
+    if language not in dict(settings.LANGUAGES):
+        return False
+    request.session[SESSION_KEY] = language
+    keep_language(response, language)
     return True
 
 

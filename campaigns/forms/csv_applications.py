@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.access import campaigns_of
 from campaigns.models import Campaign, CampaignState
-from leads.import_forms import CHOSEN_AT_UPLOAD, ImportForm
+from leads.import_forms import ImportForm
 from settings.models import User
 
 
@@ -18,13 +18,7 @@ class CsvApplicationForm(forms.Form):
     campaign = forms.ModelChoiceField(
         label=_("Campaign"), queryset=Campaign.objects.none(), empty_label=_("Please choose")
     )
-    evidence = forms.ChoiceField(
-        label=_("Evidence of consent"),
-        choices=[(kind.value, kind.label) for kind in CHOSEN_AT_UPLOAD],
-        help_text=_(
-            "What the DM permission in this file is based on. It is kept in each lead's consent history."
-        ),
-    )
+    evidence = ImportForm.base_fields["evidence"]
     tell = forms.BooleanField(
         label=_("Send the mails of an application (those that are ON) to the people in the file"),
         required=False,

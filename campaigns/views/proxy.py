@@ -19,7 +19,6 @@ from campaigns.models import Application, ApplicationWay, CampaignState
 from campaigns.refusals import ApplicationRefused
 from leads.lead_list import simple_search
 from leads.models import Lead, LeadQuerySet
-from settings.models import Role
 from settings.permissions import campaign_mode, needs_edit
 from smp.lib.client_ip import client_ip
 from smp.lib.mode import url_in
@@ -81,7 +80,7 @@ def proxy_application(request: HttpRequest) -> HttpResponse:
 def _leads(request: HttpRequest) -> LeadQuerySet:
     """SYS-1: a campaign administrator finds the applicants of their own campaigns only."""
     leads = Lead.objects.existing()
-    if request.user.role != Role.CAMPAIGN:
+    if not request.user.only_own_campaigns:
         return leads
     own = Application.objects.filter(lead=OuterRef("pk"), campaign__in=campaigns_of(request.user))
     return leads.filter(Exists(own))
