@@ -11,8 +11,10 @@ from PIL import Image
 
 LARGEST = 12 * 1024 * 1024  # bytes; a phone's photo has 2 to 6 MB
 LONGEST_SIDE = 1600
-# A JPEG is unpacked at a fraction of its size; the others whole.
-MOST_PIXELS = {"JPEG": 64_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
+# A JPEG is unpacked at a fraction of its size; the others whole. MPO is the JPEG of many phones, with a second picture behind
+# the first, which is not looked at.
+MOST_PIXELS = {"JPEG": 64_000_000, "MPO": 64_000_000, "PNG": 16_000_000, "WEBP": 16_000_000}
+READ = ("JPEG", "PNG", "WEBP")
 
 
 class NoPicture(Exception):
@@ -31,7 +33,7 @@ def read_code(data: bytes) -> str | None:
 
 def _small_and_grey(data: bytes) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(data), formats=list(MOST_PIXELS)) as picture:
+        with Image.open(io.BytesIO(data), formats=READ) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS[picture.format or ""] or max(width, height) > 50 * min(
                 width, height

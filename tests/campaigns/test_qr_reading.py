@@ -43,6 +43,13 @@ def test_a_transparent_picture():
     assert read_code(out.getvalue()) == "ABCDEFGH"
 
 
+def test_a_photo_with_a_second_picture_behind_it():
+    """TKT-4: MPO, what many phones call JPEG"""
+    first, out = Image.open(io.BytesIO(picture(mode="RGB"))), io.BytesIO()
+    first.save(out, "MPO", save_all=True, append_images=[Image.new("RGB", (3000, 3000))])
+    assert read_code(out.getvalue()) == "ABCDEFGH"
+
+
 def test_a_picture_without_a_code():
     """TKT-4"""
     out = io.BytesIO()
