@@ -21,7 +21,7 @@ from campaigns.models import (
     CancelledBy,
     MyPageAccount,
 )
-from campaigns.seats import seats_of
+from campaigns.seats import seats_of, session_seats
 from campaigns.waiting_list import move_up
 from leads.merge import Mover, by_lead, register_mover
 from settings.models import User
@@ -37,7 +37,12 @@ def register() -> None:
 def lock(lead_ids: Sequence[int]) -> None:
     """Seats may be given back: the campaigns first, then the leads (docs/architecture.md)."""
     campaigns = Campaign.objects.filter(applications__lead_id__in=lead_ids).order_by().values("pk")
-    list(Campaign.objects.select_for_update().filter(pk__in=campaigns).order_by("pk").values_list("pk"))
+    list(
+        Campaign.objects.select_for_update(no_key=True)
+        .filter(pk__in=campaigns)
+        .order_by("pk")
+        .values_list("pk")
+    )
 
 
 def move(survivor_id: int, merged_ids: Sequence[int], now: datetime) -> dict[str, Any]:
@@ -83,8 +88,7 @@ def undo(moved: Mapping[str, Any], now: datetime) -> None:
         if _live_again(application):
             continue
         state = returning[application.pk]
-        seats = seats_of([application.campaign])[application.campaign_id]
-        if state == ApplicationState.APPLIED and seats.capacity is not None and seats.taken >= seats.capacity:
+        if state == ApplicationState.APPLIED and not _seat_left(application):
             state = ApplicationState.WAITING
             application.waiting_since = now
         application.state, application.cancelled_at, application.cancelled_by = state, None, ""
@@ -116,6 +120,13 @@ def refuses(lead_ids: Sequence[int], user: User) -> str | None:
             "One of these people also applied for a campaign that is not yours. Ask a privileged administrator to merge them."
         )
     return None
+
+
+def _seat_left(application: Application) -> bool:
+    """In the campaign, and in each of its sessions."""
+    if seats_of([application.campaign])[application.campaign_id].full:
+        return False
+    return not any(one.full for one in session_seats(list(application.sessions.all())).values())
 
 
 def _live_again(application: Application) -> bool:

@@ -24,7 +24,8 @@ UNSUBSCRIBED_REFUSAL = _(
 
 def unsubscribe(lead: Lead, *, evidence: str, source: str = "", ip: str | None = None, now: datetime) -> bool:
     """OPT-1: sets 配信停止 and DM許可 希望しない in one statement. False (and nothing written) if it was set before:
-    the first time stays. However often and however many at once, there is one record."""
+    the first time stays. However often and however many at once, there is one record: their own act. One that only a
+    merge had stopped says so themselves now, and a merge at this moment takes it along (APP-5)."""
     with transaction.atomic():
         changed = Lead.objects.filter(pk=lead.pk, unsubscribed_at=None).update(
             unsubscribed_at=now, dm_permission=DmPermission.UNWANTED, updated_at=now
@@ -40,7 +41,19 @@ def unsubscribe(lead: Lead, *, evidence: str, source: str = "", ip: str | None =
                 changes["dm_permission"] = [old, DmPermission.UNWANTED.value]
             detail = {"at": now.isoformat(), "evidence": evidence, "source": source, "changes": changes}
             audit.record("lead.unsubscribe", user=None, target=lead, detail=detail, ip=ip)
+        elif evidence != ConsentRecord.Evidence.MERGE and _stopped_by_a_merge(lead):
+            add_record(
+                lead, ConsentRecord.Change.UNSUBSCRIBED, evidence=evidence, source=source, ip=ip, now=now
+            )
+        current = Lead.objects.select_related("merged_into").get(pk=lead.pk)
+        if current.merged_into is not None:
+            return unsubscribe(current.merged_into, evidence=evidence, source=source, ip=ip, now=now)
     return bool(changed)
+
+
+def _stopped_by_a_merge(lead: Lead) -> bool:
+    newest = ConsentRecord.objects.filter(lead=lead).order_by("-at", "-id").first()
+    return newest is not None and newest.evidence == ConsentRecord.Evidence.MERGE
 
 
 def set_dm_permission(

@@ -16,12 +16,13 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from leads.consent import add_record, change_for
+from leads.consent import add_record, change_for, unsubscribe
 from leads.edit import CHOICE_FIELDS, TEXT_FIELDS
 from leads.flags import Flag, Way, flag_after
 from leads.models import ConsentRecord, DmPermission, Lead, LeadMerge
 from settings import audit
 from settings.models import User
+from smp.lib.deadlocks import again_after_deadlock
 
 MOST = 10
 UNDO_FOR = timedelta(days=30)
@@ -69,13 +70,12 @@ def what_goes_along(lead_ids: Sequence[int]) -> dict[int, list[str]]:
 def survivor_of(lead_id: int) -> Lead | None:
     """The lead that stands for this id now: itself, or whom it was merged into. Deleted ones are answered as they are."""
     lead = Lead.objects.filter(pk=lead_id).first()
-    for _step in range(MOST):  # a survivor may have been merged again
-        if lead is None or lead.merged_into_id is None:
-            break
+    while lead is not None and lead.merged_into_id is not None:  # a survivor may have been merged again
         lead = Lead.objects.filter(pk=lead.merged_into_id).first()
     return lead
 
 
+@again_after_deadlock
 def merge(
     survivor_id: int,
     lead_ids: Sequence[int],
@@ -100,10 +100,7 @@ def merge(
         raise MergeRefused(_("At most %(limit)s leads can be merged at once.") % {"limit": MOST})
     if not set(chosen.values()) <= set(everyone):
         raise MergeRefused(_("A value was chosen from a lead that is not among these. Choose again."))
-    if user is not None:
-        for mover in _MOVERS.values():
-            if why := mover.refuses(everyone, user):
-                raise MergeRefused(why)
+    _refuse_other_campaigns(everyone, user)
     with transaction.atomic():
         for mover in _MOVERS.values():
             mover.lock(everyone)
@@ -145,14 +142,20 @@ def may_undo(done: LeadMerge, *, now: datetime) -> str | None:
         return _("A merge can be undone for 30 days only.")
     if done.survivor.deleted_at is not None:
         return _("The surviving lead has been deleted or merged since. Undo that merge first.")
+    # What the later one took and what this one brought are one by now: the rows of a job, a 配信停止 that both had.
+    if LeadMerge.objects.filter(survivor=done.survivor_id, undone_at=None, pk__gt=done.pk).exists():
+        return _("More leads were merged into this one since. Undo the newest merge first.")
     return None
 
 
+@again_after_deadlock
 def undo(done: LeadMerge, *, user: User | None, now: datetime, ip: str | None = None) -> list[str]:
     """Takes a merge back: the merged leads return with what was theirs, and the survivor's values become those of before,
-    except what was changed since. Returns the fields that were left as they are. MergeRefused, or nothing is left out."""
+    except what was changed since. Returns the fields that were left as they are. MergeRefused, or nothing is left out.
+    Who unsubscribed since did so for all of them."""
+    everyone = [done.survivor_id, *done.merged_ids]
+    _refuse_other_campaigns(everyone, user)
     with transaction.atomic():
-        everyone = [done.survivor_id, *done.merged_ids]
         for mover in _MOVERS.values():
             mover.lock(everyone)
         leads = {
@@ -162,7 +165,8 @@ def undo(done: LeadMerge, *, user: User | None, now: datetime, ip: str | None = 
         if why := may_undo(done, now=now):
             raise MergeRefused(why)
         survivor = leads[done.survivor_id]
-        left = _give_values_back(survivor, done.values)
+        stopped_since = _stopped_since(done)
+        left = _give_values_back(survivor, done.values, keep_consent=stopped_since)
         survivor.updated_at = now
         survivor.save()
         returning = [lead_id for lead_id in done.merged_ids if leads[lead_id].merged_into_id == survivor.pk]
@@ -171,10 +175,22 @@ def undo(done: LeadMerge, *, user: User | None, now: datetime, ip: str | None = 
             if mover.key in done.moved:
                 mover.undo(done.moved[mover.key], now)
         _move_consent_back(done.moved["leads.consent"])
+        if stopped_since:
+            for lead_id in returning:
+                evidence, source = ConsentRecord.Evidence.MERGE, f"#{survivor.pk}"
+                unsubscribe(leads[lead_id], evidence=evidence, source=source, ip=ip, now=now)
         done.undone_at, done.undone_by = now, user
         done.save(update_fields=["undone_at", "undone_by"])
         _audit("lead.merge_undo", done, user=user, ip=ip, left=left)
     return left
+
+
+def _refuse_other_campaigns(lead_ids: Sequence[int], user: User | None) -> None:
+    if user is None:
+        return
+    for mover in _MOVERS.values():
+        if why := mover.refuses(lead_ids, user):
+            raise MergeRefused(why)
 
 
 def _locked(lead_ids: Sequence[int]) -> list[Lead]:
@@ -274,14 +290,21 @@ def by_lead(rows: Mapping[int, int | None]) -> dict[str, list[int]]:
     return found
 
 
-def _give_values_back(survivor: Lead, values: Mapping[str, Any]) -> list[str]:
+def _stopped_since(done: LeadMerge) -> bool:
+    """Whether the person unsubscribed themselves after the merge, also where the merge had stopped them already."""
+    since = ConsentRecord.objects.filter(lead=done.survivor_id, at__gte=done.at)
+    own_acts = since.filter(change=ConsentRecord.Change.UNSUBSCRIBED)
+    return own_acts.exclude(evidence=ConsentRecord.Evidence.MERGE).exists()
+
+
+def _give_values_back(survivor: Lead, values: Mapping[str, Any], *, keep_consent: bool) -> list[str]:
     """The address is one thing with its flag, 配信停止 one with DM許可: changed since, they stay as a whole."""
     before, after, now = values["before"], values["after"], _values_of(survivor)
     left: list[str] = []
     for group in (_ADDRESS, _CONSENT, *((name,) for name in CHOSEN_FIELDS if name != "email")):
         if all(before[name] == after[name] for name in group):
             continue
-        if any(now[name] != after[name] for name in group):
+        if any(now[name] != after[name] for name in group) or (group == _CONSENT and keep_consent):
             left.extend(group)
             continue
         for name in group:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from campaigns.models import Application
+from campaigns.models import Application, Session
 from leads.consent import unsubscribe
 from leads.duplicates import find_duplicates
 from leads.merge import MergeRefused, merge, survivor_of, undo
@@ -348,3 +348,80 @@ def test_duplicates_in_a_fixed_number_of_queries(django_assert_num_queries):
     assert [len(group) for group in groups] == [2, 2, 2]
     assert len(find_duplicates(Lead.objects.existing(), "name_company", limit=50)) == 4
     assert find_duplicates(Lead.objects.existing(), "name_phone", limit=50) == []
+
+
+# ---- what must not get lost on the way back
+
+
+def test_merges_into_one_lead_are_undone_newest_first():
+    """APP-5, OPT-1, TGT-12: a 配信停止 that both brought, and a job's one row, belong to the last merge"""
+    survivor, first, second = (make_lead(f"{name}@yamate.example.jp") for name in ("s", "a", "b"))
+    job = make_job()
+    rows = [
+        make_delivery(lead, job=job, state=state)
+        for lead, state in ((survivor, "error"), (first, "unknown"), (second, "sent"))
+    ]
+    for lead in (first, second):
+        unsubscribe(lead, evidence="opt_out_form", now=now())
+    one, two = merged(survivor, first), merged(survivor, second)
+    with pytest.raises(MergeRefused, match="新しいマージから"):
+        undo(one, user=None, now=now())
+    assert fresh(survivor).unsubscribed_at is not None
+    undo(two, user=None, now=now())
+    assert fresh(survivor).unsubscribed_at is not None
+    undo(one, user=None, now=now())
+    assert fresh(survivor).unsubscribed_at is None
+    assert [fresh(row).lead_id for row in rows] == [survivor.pk, first.pk, second.pk]
+
+
+def test_who_unsubscribes_after_the_merge_did_so_for_all_of_them():
+    """APP-5, OPT-1: also where the merge had stopped the survivor already, and their own act changed nothing"""
+    survivor, stopped, other = (make_lead(f"{name}@yamate.example.jp") for name in ("s", "a", "b"))
+    unsubscribe(stopped, evidence="opt_out_form", now=now())
+    done = merged(survivor, stopped, other)
+    for _twice in range(2):
+        assert not unsubscribe(fresh(survivor), evidence="one_click", source="mail 7", now=now())
+    assert ConsentRecord.objects.filter(lead=survivor, evidence="one_click").count() == 1
+    left = undo(done, user=None, now=now())
+    assert "unsubscribed_at" in left
+    assert not Lead.objects.filter(unsubscribed_at=None).exists()
+    assert not Lead.objects.filter(dm_permission=DmPermission.WANTED).exists()
+
+
+def test_an_opt_out_link_of_a_lead_merged_long_ago_and_often():
+    """APP-5, OPT-1"""
+    first = last = make_lead("0@yamate.example.jp")
+    for number in range(1, 14):
+        survivor = make_lead(f"{number}@yamate.example.jp")
+        merged(survivor, last)
+        last = survivor
+    assert survivor_of(first.pk) == last
+    # Read before the merge, and written after it.
+    assert unsubscribe(first, evidence="opt_out_form", now=now())
+    assert fresh(last).unsubscribed_at is not None
+
+
+def test_an_application_comes_back_to_a_full_session_as_waiting():
+    """APP-5, APP-6"""
+    survivor, other, third = (make_lead(f"{name}@yamate.example.jp") for name in ("s", "a", "b"))
+    campaign = make_campaign(session_choice="one")
+    session = Session.objects.create(campaign=campaign, title="午前", capacity=1)
+    make_application(campaign, survivor)
+    theirs = make_application(campaign, other)
+    theirs.sessions.add(session)
+    done = merged(survivor, other)
+    make_application(campaign, third).sessions.add(session)
+    undo(done, user=None, now=now())
+    assert fresh(theirs).state == "waiting" and fresh(theirs).waiting_since is not None
+
+
+def test_kenta_takes_no_merge_back_that_moves_applications_of_others():
+    """SYS-1"""
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    survivor, other = make_lead("s@yamate.example.jp"), make_lead("a@yamate.example.jp")
+    make_application(make_campaign(members=[kenta]), survivor)
+    make_application(make_campaign("ほかの部署"), other)
+    done = merged(survivor, other)
+    with pytest.raises(MergeRefused):
+        undo(done, user=kenta, now=now())
+    assert fresh(other).deleted_at is not None
