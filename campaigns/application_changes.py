@@ -30,6 +30,7 @@ from leads.edit import change_lead
 from leads.flags import Way
 from leads.models import DmPermission, Lead, LeadColumn
 from settings.models import User
+from smp.lib.deadlocks import again_after_deadlock
 
 _LEAD_WAYS = {
     ApplicationWay.MY_PAGE: Way.MY_PAGE,
@@ -39,6 +40,7 @@ _LEAD_WAYS = {
 Changes = list[tuple[str, str, str]]  # (label, before, after) in the applicant's language
 
 
+@again_after_deadlock
 def change(
     application: Application,
     entry: Entry,

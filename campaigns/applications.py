@@ -39,6 +39,7 @@ from campaigns.status import is_over
 from campaigns.waiting_list import move_up, move_up_one, seat_or_wait
 from leads.models import Lead, LeadColumn, Registration
 from settings.models import User
+from smp.lib.deadlocks import again_after_deadlock
 from smp.lib.rate_limit import too_many
 
 __all__ = [
@@ -75,6 +76,7 @@ class Applied:
     outcome: Outcome
 
 
+@again_after_deadlock
 def apply(
     campaign: Campaign,
     entry: Entry,
@@ -210,6 +212,7 @@ class _Applying:
             announce(_received(application, now=self.now))
 
 
+@again_after_deadlock
 def confirm(application: Application, *, now: datetime, tell: bool = True) -> Application:
     """The link of the CONFIRM mail was followed and the button pressed: the registration is full, what waited is written to
     the lead, and the seat is decided. Again: nothing more. ApplicationRefused when it was cancelled, or no seat is left

@@ -13,6 +13,7 @@ from campaigns.seats import lock_application
 from campaigns.waiting_list import move_up
 from settings.models import User
 from settings.system_settings import Setting, get_setting, register_setting
+from smp.lib.deadlocks import again_after_deadlock
 
 UNCONFIRMED_HOURS = "unconfirmed_hours"
 _AT_ONCE = 500  # unconfirmed applications that one tick ends
@@ -36,6 +37,7 @@ def register_application_settings() -> None:
     )
 
 
+@again_after_deadlock
 def cancel(
     application: Application,
     *,

@@ -42,7 +42,7 @@ def set_consent_text(
     if problems:
         raise ValidationError(problems)
     with transaction.atomic():
-        Campaign.objects.select_for_update().only("pk").get(pk=campaign.pk)
+        Campaign.objects.select_for_update(no_key=True).only("pk").get(pk=campaign.pk)
         newest = campaign.consent_texts.order_by("-version").first()
         before = {"text": newest.text, "text_en": newest.text_en} if newest else {"text": "", "text_en": ""}
         if before != cleaned:

@@ -253,7 +253,7 @@ def always_required(item: FormItem) -> bool:
 
 # ---- checks
 def _lock(campaign: Campaign) -> None:
-    Campaign.objects.select_for_update().only("pk").get(pk=campaign.pk)
+    Campaign.objects.select_for_update(no_key=True).only("pk").get(pk=campaign.pk)
 
 
 def _check_field(live: list[FormItem], source: str, field: str) -> None:

@@ -19,6 +19,7 @@ from leads.models import Lead
 from settings import audit
 from settings.models import User
 from settings.system_settings import Setting, get_setting, register_setting
+from smp.lib.deadlocks import again_after_deadlock
 from smp.lib.signing import read_id, sign_id
 
 TICKET_PATH = (
@@ -135,6 +136,7 @@ def has_ticket(application: Application) -> bool:
     return application.state == ApplicationState.APPLIED and application.campaign.ticket
 
 
+@again_after_deadlock
 def _send(application: Application, due: Q, *, now: datetime, asked: bool) -> bool:
     with transaction.atomic():
         # The lead first: its row is locked by who merges or edits it, who goes on to its applications.

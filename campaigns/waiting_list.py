@@ -17,6 +17,7 @@ from campaigns.seats import (
     seats,
     session_seats,
 )
+from smp.lib.deadlocks import again_after_deadlock
 
 
 def waiting(campaign: Campaign) -> QuerySet[Application]:
@@ -39,6 +40,7 @@ def seat_or_wait(campaign: Campaign, sessions: Collection[Session], *, now: date
     return ApplicationState.APPLIED
 
 
+@again_after_deadlock
 def move_up(campaign: Campaign, *, now: datetime) -> list[Application]:
     """Gives the free seats to who waits, and announces it. Called by whatever frees seats: cancelling, another session, a
     higher capacity of the campaign or of a session. Who waits for a session that is full keeps their place, and the
@@ -48,6 +50,7 @@ def move_up(campaign: Campaign, *, now: datetime) -> list[Application]:
         return _seat(current, _who_fits(current), now=now) if moves_up(current, now) else []
 
 
+@again_after_deadlock
 def move_up_one(application: Application, *, now: datetime) -> Application | None:
     """By hand, whatever their place; None when there is no seat (or they do not wait any more)."""
     with transaction.atomic():
