@@ -17,6 +17,7 @@ class CampaignsConfig(AppConfig):
             lead_panel,
         )
         from campaigns.applicants import only_applicants
+        from campaigns.campaign_items import register_items_of_one
         from campaigns.cancelling import register_application_settings
         from campaigns.known_address import register_merge_key
         from campaigns.search_items import register_campaign_items
@@ -28,6 +29,8 @@ class CampaignsConfig(AppConfig):
         register_campaign_leads(only_applicants)
         register_ticket_settings()
         audit_labels.register()
+        register_campaign_items()
+        register_items_of_one()
 
         application_audit.register()
         register_application_settings()

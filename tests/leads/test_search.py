@@ -275,13 +275,17 @@ def test_expression_any_and_all():
 def sample_values(item, operator):
     least, _most = ARITY[operator]
     if item.type == ItemType.RECORD:
+        samples = {
+            "state": ["sent", "waiting"] if item.key == "mail.result" else ["applied"],
+            "code": ["40000"],
+            "reason": ["duplicate"],
+            "text": ["値"],
+        }
         return [
             {
-                "state": ["sent", "waiting"],
-                "code": ["40000"],
-                "reason": ["duplicate"],
-                "template": ["1"],
-                "job": ["1"],
+                part.key: samples.get(part.key) or ["1"]
+                for part in item.parts
+                if part.key in samples or part.reference
             }
         ]
     if operator in {"within_days", "days_ago", "next_days"}:
