@@ -44,12 +44,14 @@ def campaign_page(request: HttpRequest, slug: str) -> HttpResponse:
 def apply_page(request: HttpRequest, slug: str) -> HttpResponse:
     """The form, and its confirmation page, which carries the entries along and has them judged again."""
     campaign = _campaign(request, slug)
+    if _came_before(request, campaign):
+        return _thanks(campaign, request.LANGUAGE_CODE)
     status = status_now(campaign, timezone.now())
     if not status.may_apply:
         return render(request, "public/no_applications.html", {"campaign": campaign, "status": status})
     if request.method != "POST":
         return _draw_form(request, ApplicationForm(campaign, language=request.LANGUAGE_CODE))
-    if int(request.META.get("CONTENT_LENGTH") or 0) > protection.BODY_MAX:
+    if _is_too_long(request):
         form = ApplicationForm(campaign, language=request.LANGUAGE_CODE)
         return _draw_form(
             request, form, _("That is too much text. Please shorten it, and send it again."), 413
@@ -110,6 +112,22 @@ def _campaign(request: HttpRequest, slug: str) -> Campaign:
 
 
 # ---- the form
+def _is_too_long(request: HttpRequest) -> bool:
+    return int(request.META.get("CONTENT_LENGTH") or 0) > protection.BODY_MAX
+
+
+def _came_before(request: HttpRequest, campaign: Campaign) -> bool:
+    """Sent twice: its own seat may have been the last one, so this is asked before whether there is one."""
+    if request.method != "POST" or _is_too_long(request) or request.POST.get("step") != "send":
+        return False
+    stamp = protection.read_stamp(request.POST.get("stamp", ""), campaign)
+    return stamp is not None and Application.objects.filter(campaign=campaign, token=stamp.token).exists()
+
+
+def _thanks(campaign: Campaign, language: str) -> HttpResponse:
+    return HttpResponseRedirect(f"{reverse('applied_page', args=[campaign.slug])}?lang={language}")
+
+
 def _stopped(request: HttpRequest, form: ApplicationForm, data: QueryDict) -> HttpResponse | None:
     """The form once more, with what to do, when it looks like a robot's or a flood."""
     now = timezone.now()
@@ -149,7 +167,7 @@ def _send(request: HttpRequest, form: ApplicationForm) -> HttpResponse:
     except ValidationError as problem:  # an item went between the check and now
         form.add_problems(problem)
         return _draw_form(request, form)
-    return HttpResponseRedirect(f"{reverse('applied_page', args=[form.campaign.slug])}?lang={form.language}")
+    return _thanks(form.campaign, form.language)
 
 
 def _draw_form(

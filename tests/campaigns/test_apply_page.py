@@ -99,6 +99,19 @@ def test_double_click_reload_and_back_and_submit_make_one_application(client, ca
     assert Lead.objects.get().company == "山手製作所㈱"
 
 
+def test_a_double_click_on_the_last_seat_ends_where_the_first_did(client):
+    """APP-2, APP-6: nobody who has just got the last seat reads that there is none"""
+    campaign = campaign_with_form(capacity=1, waiting_list=False)
+    stamp = old_stamp(campaign)
+    first, again = send(client, campaign, stamp=stamp), send(client, campaign, stamp=stamp)
+    assert (first.status_code, again.status_code) == (302, 302)
+    assert first["Location"] == again["Location"]
+    assert Application.objects.get().state == "applied"
+    somebody_else = send(client, campaign, email="late@yamate.example.jp")
+    assert somebody_else.status_code == 200
+    assert "満席" in text(somebody_else)
+
+
 def test_a_new_form_with_the_same_address_makes_no_second_application(client, campaign):
     """APP-3: at most one live application per lead and campaign"""
     first, second = send(client, campaign), send(client, campaign)
