@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import segno
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from campaigns.campaign_list import Day
 from campaigns.campaigns import refusals
 from campaigns.consent_texts import current_consent_text
-from campaigns.models import Campaign, CampaignState, Place
+from campaigns.models import Campaign, CampaignState
 
 CHART_WIDTH, CHART_HEIGHT = 420, 90
 
@@ -30,8 +29,7 @@ def next_steps(campaign: Campaign, *, now: datetime) -> list[Step]:
     """What there is to do until a campaign can be published, and what is done."""
     settings, form = reverse("campaign_settings"), reverse("form_items")
     where = bool(
-        (campaign.place == Place.ONLINE or campaign.venue_name)
-        and (campaign.place == Place.VENUE or campaign.online_url)
+        (campaign.venue_name or not campaign.at_venue) and (campaign.online_url or not campaign.online)
     )
     email = campaign.form_items.filter(source="lead", field="email", retired_at=None).exists()
     items = campaign.form_items.filter(retired_at=None).count()
@@ -67,10 +65,3 @@ def chart(days: Sequence[Day]) -> SafeString:
         CHART_WIDTH, CHART_HEIGHT, _("Applications a day"),
         format_html_join("", '<rect class="fill-{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>', bars),
     )  # fmt: skip
-
-
-def qr(url: str) -> SafeString:
-    """segno writes the SVG out of numbers alone: no character of the address stands in it."""
-    return mark_safe(
-        segno.make_qr(url, error="m").svg_inline(border=4, omitsize=True, svgclass="qr", lineclass=None)
-    )

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import segno
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from campaigns.models import Application, Session, SessionChoice
 from campaigns.places import place_lines
+from campaigns.qr_drawing import qr_svg
 
 GROUP = 4
 
@@ -17,7 +17,7 @@ class Ticket:
     name: str
     company: str
     code: str  # ABCD-EFGH
-    qr: SafeString  # an SVG
+    qr: SafeString  # the code and nothing else: a scanner types what it reads
     sessions: list[Session]  # those chosen; of a campaign without a choice all of them
     place: list[str]
     online_url: str
@@ -34,7 +34,7 @@ def ticket_of(application: Application) -> Ticket:
         name=application.lead.full_name,
         company=application.lead.company,
         code=grouped(application.code),
-        qr=qr_code(application.code),
+        qr=qr_svg(application.code, level="q"),  # bears a creased or dirty print
         sessions=sessions,
         place=place_lines(campaign),
         online_url=safe_url(campaign.online_url) if campaign.online else "",
@@ -43,14 +43,6 @@ def ticket_of(application: Application) -> Ticket:
 
 def grouped(code: str) -> str:
     return "-".join(code[start : start + GROUP] for start in range(0, len(code), GROUP))
-
-
-def qr_code(code: str) -> SafeString:
-    """The code and nothing else: a scanner types what it reads. Level Q bears a creased or dirty print."""
-    # segno writes the SVG out of numbers alone: no character of the code stands in it.
-    return mark_safe(
-        segno.make_qr(code, error="q").svg_inline(border=4, omitsize=True, svgclass="qr", lineclass=None)
-    )
 
 
 def safe_url(url: str) -> str:

@@ -12,7 +12,8 @@ from campaigns.campaign_list import applications_by_day, in_order, lines
 from campaigns.campaigns import MOVES, overbooked, refusals
 from campaigns.filters import CampaignFilter
 from campaigns.models import Campaign, CampaignState
-from campaigns.overview import chart, next_steps, qr
+from campaigns.overview import chart, next_steps
+from campaigns.qr_drawing import qr_svg
 from campaigns.seats import seats
 from settings.permissions import campaign_mode, needs_login, needs_view
 from settings.system_settings import rows_per_page
@@ -59,7 +60,7 @@ def campaign(request: HttpRequest) -> HttpResponse:
         "steps": next_steps(campaign, now=now),
         "public_path": public_path,
         "public_url": public_url,
-        "qr": qr(public_url),
+        "qr": qr_svg(public_url),
         "moves": moves_of(campaign),
         "members": campaign.members.order_by("name"),
     }

@@ -1,6 +1,7 @@
 """A real demo (every process of the product) and a headless Chromium for the story. Skipped without Chromium."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -106,6 +107,21 @@ class Walk:
         self.page.fill("input[name=password]", password)
         self.page.get_by_role("button", name="ログイン").click()
         self.page.wait_for_url(f"{self.address}/")
+
+    def wait_for_mail(self, address, subject):
+        """Reloads the inbox until a mail is there whose subject has these words; its link."""
+        found = self.page.get_by_role("link", name=re.compile(re.escape(subject)))
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self.go(f"/inbox/?q={address}")
+            if found.count():
+                return found.first
+            self.page.wait_for_timeout(500)
+        raise AssertionError(f"no mail “{subject}” for {address} in the inbox")
+
+    def open_mail(self, address, subject):
+        self.wait_for_mail(address, subject).click()
+        self.page.wait_for_load_state()
 
     def picture(self, name):
         """Also proves that nothing of the page scrolls sideways."""

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_story import option_with, wait_for_mail
+from tests.browser.test_story import option_with
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one demo for all of them
 
@@ -46,7 +46,7 @@ def test_what_comes_after_the_sending(walk):
     walk.picture("resend-confirm")
     page.get_by_role("button", name="メール送信").click()
     walk.picture("resend-done")
-    wait_for_mail(walk, MENDED, TITLE)
+    walk.wait_for_mail(MENDED, TITLE)
     wait_for(walk, f"/mail/deliveries/?address={MENDED}", "正常")
     walk.picture("history")
 

@@ -30,15 +30,15 @@ def test_from_the_form_to_the_door_and_my_page(walk, phone):
     page.fill("input[name=email]", address)
     page.check("input[name=consent]")
     phone.picture("phone-form")
-    page.locator("button[value=check]").click()
+    page.locator("button.main[value=check]").click()
     expect(page.locator("main")).to_contain_text(address)
     phone.picture("phone-form-check")
-    page.locator("button[value=send]").click()
+    page.locator("button.main[value=send]").click()
     page.wait_for_url(re.compile("/applied/"))
     phone.picture("phone-applied")
 
     # ---- the mail, and the ticket behind its link
-    open_mail(walk, address, "お申し込み")
+    walk.open_mail(address, "お申し込み")
     text = walk.page.locator("main").inner_text()
     assert "髙﨑" in text
     ticket = re.search(r"https?://[^\s/]+(/t/\S+)", text)
@@ -76,7 +76,7 @@ def test_from_the_form_to_the_door_and_my_page(walk, phone):
     page.fill("input[name=email]", address)
     phone.picture("phone-my-login")
     page.locator("form").filter(has=page.locator("input[name=email]")).get_by_role("button").first.click()
-    open_mail(walk, address, "マイページ")
+    walk.open_mail(address, "マイページ")
     link = re.search(r"https?://[^\s/]+(/my/\S+)", walk.page.locator("main").inner_text())
     assert link
     phone.go(link.group(1))
@@ -84,17 +84,3 @@ def test_from_the_form_to_the_door_and_my_page(walk, phone):
     expect(page.locator("main")).to_contain_text("本日開催 AI活用カンファレンス")
     phone.picture("phone-my-page")
     assert not walk.complaints and not phone.complaints
-
-
-def open_mail(walk, address, subject, seconds=60):
-    """Reloads the inbox until the mail is there."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        walk.go(f"/inbox/?q={address}")
-        found = walk.page.get_by_role("link", name=re.compile(subject))
-        if found.count():
-            found.first.click()
-            walk.page.wait_for_load_state()
-            return
-        time.sleep(1)
-    raise AssertionError(f"no mail “{subject}” for {address} in the inbox")

@@ -84,7 +84,7 @@ def test_the_main_job(walk, tmp_path):
     page.fill("input[name=addresses]", "me@story.example.jp")
     walk.picture("test-send")
     page.get_by_role("button", name="テスト送信する").click()
-    wait_for_mail(walk, "me@story.example.jp", "【テスト】")
+    walk.wait_for_mail("me@story.example.jp", "【テスト】")
 
     # ---- by search: dry run per reason, confirm, watch
     walk.go("/mail/wizard/")
@@ -103,7 +103,7 @@ def test_the_main_job(walk, tmp_path):
     job = re.search(r"/jobs/(\d+)/", page.url)[1]
 
     # ---- the inbox, and one of them leaves
-    wait_for_mail(walk, "takasaki@story.example.jp", "髙﨑様 ものがたりのご案内")
+    walk.wait_for_mail("takasaki@story.example.jp", "髙﨑様 ものがたりのご案内")
     walk.picture("inbox")
     page.get_by_role("link", name="髙﨑様 ものがたりのご案内").first.click()
     walk.picture("inbox-mail")
@@ -171,16 +171,6 @@ def option_with(page, select, text):
     """The full label of the option that contains the text."""
     labels = page.locator(f"select[name={select}] option").all_inner_texts()
     return next(label for label in labels if text in label)
-
-
-def wait_for_mail(walk, address, subject):
-    """Reloads the inbox until the mail is there."""
-    for _attempt in range(60):
-        walk.go(f"/inbox/?q={address}")
-        if walk.page.get_by_role("link", name=re.compile(re.escape(subject))).count():
-            return
-        walk.page.wait_for_timeout(500)
-    raise AssertionError(f"no mail “{subject}” for {address} in the inbox")
 
 
 def switch_language(page, language):
