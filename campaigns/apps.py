@@ -11,10 +11,13 @@ class CampaignsConfig(AppConfig):
             application_audit,
             audit_labels,
             csv_applications,
+            finder,
+            home_cards,
             lead_columns,
             lead_deletion,
             lead_merge,
             lead_panel,
+            search_copies,
         )
         from campaigns.applicants import only_applicants
         from campaigns.campaign_items import register_items_of_one
@@ -30,6 +33,9 @@ class CampaignsConfig(AppConfig):
         register_ticket_settings()
         audit_labels.register()
         register_campaign_items()
+        search_copies.register()
+        finder.register()
+        home_cards.register()
         register_items_of_one()
 
         application_audit.register()

@@ -222,3 +222,35 @@ def test_a_viewer_sees_the_overview_without_buttons(client):
     html = html_of(client, f"/c/{campaign.pk}/campaigns/overview/")
     assert "/campaigns/state/" not in html and "公開する</button>" not in html
     assert client.post(f"/c/{campaign.pk}/campaigns/state/", {"state": "closed"}).status_code == 403
+
+
+def test_the_search_box_finds_own_campaigns_in_both_modes(client):
+    """NAV-3, SYS-1"""
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    own, _other = make_campaign("製造業DX", slug="dx-spring", members=[kenta]), make_campaign("製造業AI")
+    client.force_login(kenta)
+    for prefix in ("", f"/c/{own.pk}"):
+        for words in ("製造業", "dx-spring", f"#{own.pk}"):
+            html = html_of(client, f"{prefix}/search/", q=words)
+            assert f'href="/c/{own.pk}/campaigns/overview/"' in html and "製造業AI" not in html
+
+
+def test_the_home_page_shows_the_campaigns_of_now_and_next(client):
+    """APP-1, SYS-1"""
+    kenta = make_user("kenta", role=Role.CAMPAIGN)
+    client.force_login(kenta)
+    assert "開催中・これからのキャンペーンはありません" in html_of(client, "/")
+    own = make_campaign("自分のセミナー", members=[kenta])
+    make_campaign("別のセミナー")
+    make_campaign(
+        "過去",
+        members=[kenta],
+        starts_at=timezone.now() - timedelta(days=9),
+        ends_at=timezone.now() - timedelta(days=8),
+    )
+    make_application(own)
+    html = html_of(client, "/")
+    assert f'href="/c/{own.pk}/campaigns/overview/">自分のセミナー' in html
+    assert "別のセミナー" not in html and "過去" not in html
+    inside = html_of(client, f"/c/{own.pk}/")
+    assert f'href="/c/{own.pk}/campaigns/applications/?state=applied"><b>1</b>' in inside

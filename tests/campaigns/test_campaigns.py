@@ -17,6 +17,7 @@ from campaigns.campaigns import (
 )
 from campaigns.consent_texts import set_consent_text
 from campaigns.models import Campaign, CampaignState
+from leads.models import SavedSearch
 from settings.models import AuditEntry, Role
 from tests.factories import make_application, make_campaign, make_user
 
@@ -282,3 +283,37 @@ class TestCopying:
         original = make(name="名" * 200, slug="x" * 60)
         first, second = (copy_campaign(original, user=None, now=NOW) for _time in range(2))
         assert len(first.name) <= 200 and len({original.slug, first.slug, second.slug}) == 3
+
+    def test_its_searches_are_copied_with_the_keys_of_the_copy(self):
+        """APP-1: unique names; a question that is on the form no more leaves its search behind."""
+        misaki, yui = make_user(), make_user("yui", role=Role.VIEWER)
+        original = make_campaign()
+        asked = original.form_items.create(source="question", type="text", label="きっかけ", position=1)
+        gone = original.form_items.create(
+            source="question", type="text", label="旧", position=2, retired_at=NOW
+        )
+        session = original.sessions.create(title="基調講演")
+        prefix = f"campaign.{original.pk}."
+
+        def save(name, *blocks, **values):
+            condition = {
+                "match": "all",
+                "blocks": [{"item": item, "operator": "is", "values": given} for item, given in blocks],
+            }
+            SavedSearch.objects.create(name=name, condition=condition, campaign_id=original.pk, **values)
+
+        save("来場者", (prefix + "attended", ["yes"]), (f"{prefix}question.{asked.pk}", ["展示会"]),
+             (prefix + "session", [str(session.pk)]), owner=yui, shared=True)  # fmt: skip
+        save("私の", ("lead.company", ["山手"]), owner=misaki)
+        save("他人の", ("lead.company", ["山手"]), owner=yui)
+        save("旧質問", (f"{prefix}question.{gone.pk}", ["x"]), owner=misaki)
+        copy = copy_campaign(original, user=misaki, now=NOW)
+        copies = {search.name: search for search in SavedSearch.objects.filter(campaign_id=copy.pk)}
+        assert set(copies) == {f"来場者 #{copy.pk}", f"私の #{copy.pk}"}
+        blocks = copies[f"来場者 #{copy.pk}"].condition["blocks"]
+        assert [block["item"] for block in blocks] == [
+            f"campaign.{copy.pk}.attended",
+            f"campaign.{copy.pk}.question.{copy.form_items.get(label='きっかけ').pk}",
+            f"campaign.{copy.pk}.session",
+        ]
+        assert blocks[2]["values"] == [str(copy.sessions.get().pk)]
