@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from campaigns.models import MyPageAccount
 from leads.models import Lead
+from settings.language import keep_language
 
 COOKIE = "my_page"
 VALID_FOR = timedelta(hours=12)
@@ -42,13 +43,7 @@ def start(request: HttpRequest, response: HttpResponse, account: MyPageAccount, 
     )
     rotate_token(request)
     if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:  # nobody has chosen one in this browser
-        response.set_cookie(
-            settings.LANGUAGE_COOKIE_NAME,
-            account.lead.language,
-            max_age=365 * 86400,
-            samesite="Lax",
-            secure=settings.SESSION_COOKIE_SECURE,
-        )
+        keep_language(response, account.lead.language)
 
 
 def end(response: HttpResponse) -> None:

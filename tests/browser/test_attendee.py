@@ -28,6 +28,7 @@ def test_from_the_form_to_the_door_and_my_page(walk, phone):
     page.fill("input[name=first_name]", "𠮷男")
     page.fill("input[name=company]", "㈱はまさき①")
     page.fill("input[name=email]", address)
+    page.check("input[name=dm_permission][value=wanted]")
     page.check("input[name=consent]")
     phone.picture("phone-form")
     page.locator("button.main[value=check]").click()
