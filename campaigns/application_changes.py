@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db import models, transaction
+from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -28,7 +28,8 @@ from campaigns.texts import text_in
 from campaigns.waiting_list import move_up
 from leads.edit import change_lead
 from leads.flags import Way
-from leads.models import DmPermission, Lead, LeadColumn
+from leads.history import change_labels, values_in_words
+from leads.models import DmPermission, LeadColumn
 from settings.models import User
 from smp.lib.deadlocks import again_after_deadlock
 
@@ -146,31 +147,19 @@ def _change_lead(
     values = dict(values)
     if values.get("dm_permission") == DmPermission.WANTED and lead.unsubscribed_at is not None:
         del values["dm_permission"]  # OPT-1: only by their own act of subscribing again
-    columns = {column.key: column for column in LeadColumn.objects.all()} if values.get("extra") else {}
-    before = _shown(lead, values, columns)
+    fields = [name for name in values if name != "extra"] + [
+        f"extra.{key}" for key in values.get("extra", {})
+    ]
+    before = values_in_words(lead, fields)
     lead = change_lead(
         lead, values, way=way, user=user, now=now, source=f"campaign {application.campaign_id}", ip=ip
     )
-    after = _shown(lead, values, columns)
+    after = values_in_words(lead, fields)
     application.lead = lead
-    changes = [(label, before[label], after[label]) for label in after if before[label] != after[label]]
+    labels = change_labels(LeadColumn.objects.all() if values.get("extra") else ())
+    changes = [(labels[name], before[name], after[name]) for name in fields if before[name] != after[name]]
     if changes:
         extra = dict(application.entered.get("extra", {})) | dict(values.get("extra", {}))
         application.entered = dict(application.entered) | values | ({"extra": extra} if extra else {})
         application.save(update_fields=["entered"])
     return changes
-
-
-def _shown(lead: Lead, values: Mapping[str, Any], columns: Mapping[str, LeadColumn]) -> dict[str, str]:
-    """Label → value, of what may change."""
-    shown: dict[str, str] = {}
-    for name in values:
-        if name == "extra":
-            continue
-        field = Lead._meta.get_field(name)
-        assert isinstance(field, models.Field)
-        value = getattr(lead, name)
-        shown[str(field.verbose_name)] = str(dict(field.flatchoices).get(value, value))
-    for key in values.get("extra", {}):
-        shown[columns[key].label] = str(lead.extra.get(key, ""))
-    return shown

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
@@ -13,7 +12,8 @@ from campaigns.answers import answer_rows
 from campaigns.form_items import label_of, questions_of
 from campaigns.models import Application, ApplicationState, CancelledBy
 from leads.edit import FIELDS
-from leads.models import Lead, LeadColumn
+from leads.history import change_labels, in_words, values_in_words
+from leads.models import LeadColumn
 from settings.audit import ACTIONS
 from settings.models import AuditEntry
 
@@ -43,20 +43,13 @@ class Step:
 
 def entered_rows(application: Application, columns: Mapping[str, LeadColumn]) -> list[Entered]:
     """In the order of the lead's items; columns that were deleted since are left out."""
-    lead, entered = application.lead, application.entered
-    rows = []
-    for name in FIELDS:
-        if name not in entered or name == "extra":
-            continue
-        field = Lead._meta.get_field(name)
-        assert isinstance(field, models.Field)
-        words = {str(key): str(label) for key, label in field.flatchoices}
-        said, now = str(entered[name]), str(getattr(lead, name))
-        rows.append(Entered(str(field.verbose_name), words.get(said, said), words.get(now, now)))
-    for key, value in dict(entered.get("extra", {})).items():
-        if key in columns and value is not None:
-            rows.append(Entered(columns[key].label, str(value), str(lead.extra.get(key, ""))))
-    return rows
+    entered = {
+        name: application.entered[name] for name in FIELDS if name in application.entered and name != "extra"
+    }
+    extra = dict(application.entered.get("extra", {}))
+    entered |= {f"extra.{key}": value for key, value in extra.items() if key in columns and value is not None}
+    labels, now = change_labels(columns.values()), values_in_words(application.lead, entered)
+    return [Entered(labels[name], in_words(name, value), now[name]) for name, value in entered.items()]
 
 
 def answers_of(application: Application) -> list[tuple[str, str]]:

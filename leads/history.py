@@ -65,10 +65,28 @@ def change_labels(columns: Iterable[LeadColumn]) -> dict[str, str]:
     return labels | {f"extra.{column.key}": column.label for column in columns}
 
 
+def values_in_words(lead: Lead, fields: Iterable[str]) -> dict[str, str]:
+    """{field: its value as the screens show it}, "" for blank; fields as in `change_labels`."""
+    return {
+        field: in_words(
+            field,
+            lead.extra.get(field.removeprefix("extra."))
+            if field.startswith("extra.")
+            else getattr(lead, field),
+        )
+        for field in fields
+    }
+
+
 def shown_value(field: str, value: Any) -> str:
-    """A value of the log as the screens show it: a choice by its label, blank as a dash."""
-    if value is None or value == "":
-        return "―"
+    """A value of the log as the screens show it, blank as a dash."""
+    return in_words(field, value) or "―"
+
+
+def in_words(field: str, value: Any) -> str:
+    """A choice by its label, times in Japan's; "" for blank."""
+    if value is None:
+        return ""
     if field == "email_valid":
         return _("Valid") if value else _("Invalid")
     if field == "unsubscribed_at" and (moment := parse_datetime(str(value))):

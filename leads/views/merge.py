@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from leads.duplicates import KINDS, find_duplicates
-from leads.history import change_labels, shown_value
+from leads.history import change_labels, in_words, shown_value
 from leads.merge import (
     CHOSEN_FIELDS,
     MOST,
@@ -185,7 +185,7 @@ def _row(name: str, label: str, leads: list[Lead], survivor: Lead, data: QueryDi
     cells = [
         {
             "lead": pk,
-            "value": "" if value in (None, "") else shown_value(name, value),
+            "value": in_words(name, value),
             "taken": pk == taken,
         }
         for pk, value in values.items()
