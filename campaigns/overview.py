@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from campaigns.campaign_list import Day
 from campaigns.campaigns import refusals
@@ -40,7 +41,7 @@ def next_steps(campaign: Campaign, *, now: datetime) -> list[Step]:
     return [
         Step(_("Date"), campaign.starts_at is not None, _("When it begins and ends."), settings),
         Step(_("Place"), where, _("The venue, or the online URL."), settings),
-        Step(_("Form"), email, _("%(count)s items are asked.") % {"count": items}, form),
+        Step(pgettext("application", "Application form"), email, _("%(count)s items are asked.") % {"count": items}, form),
         Step(
             _("Consent text"), current_consent_text(campaign) is not None,
             _("What applicants agree to; kept with each application."), reverse("consent_text"),

@@ -79,11 +79,18 @@ def moves_of(campaign: Campaign) -> list[dict[str, object]]:
         CampaignState.DRAFT: _("Back to preparation"),
         CampaignState.ARCHIVED: _("Archive"),
     }
+    meanings = {
+        CampaignState.OPEN: _("The page is public, and people can apply."),
+        CampaignState.CLOSED: _("The page stays public; nobody can apply any more."),
+        CampaignState.DRAFT: _("The page is hidden again."),
+        CampaignState.ARCHIVED: _("The campaign leaves the list; everything is kept."),
+    }
     now = timezone.now()
     return [
         {
             "state": state,
             "label": words[CampaignState(state)],
+            "meaning": meanings[CampaignState(state)],
             "reasons": refusals(campaign, state, now=now),
             "url": reverse("campaign_state"),
         }

@@ -1,5 +1,6 @@
 """The home page: calm, truthful, the same number of queries for one and three."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -56,8 +57,7 @@ def test_yui_the_viewer_is_offered_nothing_she_may_not_do(client, db):
     client.force_login(make_user("yui", role=Role.VIEWER))
     html = html_of(client)
     for url in ("/mail/wizard/", "/mail/templates/new/", "/leads/imports/"):
-        assert f'class="btn main" href="{url}"' not in html
-        assert f'class="btn" href="{url}"' not in html
+        assert not re.search(rf'class="btn[^"]*" href="{url}"', html)
 
 
 def test_running_job_shows_what_the_rows_say(misaki):
