@@ -9,14 +9,13 @@ consent of a known lead, in neither direction, until the address is confirmed by
 Application.entered. Nobody's 配信停止 is ever lifted (OPT-1).
 """
 
-import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Case, IntegerField, Value, When
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -27,6 +26,7 @@ from leads.consent import add_record, change_for
 from leads.edit import change_lead, create_lead
 from leads.flags import Way
 from leads.models import ConsentRecord, DmPermission, Lead, LeadQuerySet, Registration
+from leads.one_at_a_time import wait_for_the_same
 from settings.models import User
 from settings.system_settings import Setting, get_setting, register_setting
 
@@ -140,7 +140,7 @@ def find_known(rule: str, values: Mapping[str, Any]) -> Lead | None:
     norm = normalise_email(str(values.get("email") or ""))
     key = str(get_setting(MERGE_KEY)) if rule == KnownAddress.MERGE else MergeKey.EMAIL.value
     if norm:
-        _wait_for_the_same(norm)
+        wait_for_the_same("email", norm)
     leads = _with_key(key, norm, values)
     if leads is None:
         return None
@@ -170,12 +170,6 @@ def _with_key(key: str, norm: str, values: Mapping[str, Any]) -> LeadQuerySet | 
 
 def _digits(text: Any) -> str:
     return "".join(filter(str.isdecimal, unicodedata.normalize("NFKC", str(text or ""))))
-
-
-def _wait_for_the_same(norm: str) -> None:
-    number = int.from_bytes(hashlib.sha256(b"apply:" + norm.encode()).digest()[:8], "big", signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
 
 def values_for_known(lead: Lead, values: Mapping[str, Any], *, rule: str, proved: bool) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict, Field
 
 from leads.address import normalise_email
-from leads.edit import FIELDS, change_lead, create_lead
+from leads.edit import FIELDS, change_lead, clean_values, create_lead
 from leads.flags import Way
-from leads.models import DmPermission, Lead, LeadQuerySet, Registration
+from leads.models import DmPermission, Lead, Registration
+from leads.one_at_a_time import wait_for_the_same
 from leads.scope import narrow_to
 from settings.api_door import ANSWERS, Id, Moment, NeedsKey, Paging, Text, page
 from settings.models import ApiKey
@@ -174,7 +175,7 @@ def _lead(lead_id: int) -> Lead:
 def _meant(payload: VisitorIn, how: PutHow, values: dict[str, Any]) -> Lead | None:
     if not how.upsert:
         return _lead(payload.id) if payload.id is not None else None
-    leads: LeadQuerySet = Lead.objects.existing()
+    wanted: dict[str, str] = {}
     for name in how.update_key.split(":"):
         if name not in KEYS:
             text = _("update_key may consist of: %(names)s") % {"names": ", ".join(KEYS)}
@@ -183,10 +184,14 @@ def _meant(payload: VisitorIn, how: PutHow, values: dict[str, Any]) -> Lead | No
             text = _("update_key names this field, so it needs a value.")
             raise ApiProblem(422, *problem(422, "key_without_value", text, name).faults)
         if name == "email":
-            leads = leads.filter(email_norm=normalise_email(value))
+            wanted["email_norm"] = normalise_email(value)
         else:
-            leads = leads.filter(**{name: value})
-    return leads.order_by("-pk").first()
+            wanted[name] = clean_values({name: value})[name]  # as it is stored (CHR-6)
+    if "email_norm" in wanted:
+        wait_for_the_same("email", wanted["email_norm"])
+    else:
+        wait_for_the_same("upsert", *sorted(f"{name}: {value}" for name, value in wanted.items()))
+    return Lead.objects.existing().filter(**wanted).order_by("-pk").first()
 
 
 def _source(request: HttpRequest) -> str:

@@ -146,3 +146,12 @@ def test_reading_in_pages(api, django_assert_num_queries):
     with django_assert_num_queries(3):  # the key, the limit, the page
         api.get("/leads?limit=1000")
     assert codes(api.get("/leads?limit=1001")[1]) == {"limit": "less_than_equal"}
+
+
+def test_the_key_is_compared_as_it_is_stored(api):
+    """API-1, CHR-6: か + ゛ is が, however a program writes it"""
+    body = {"last_name": "か\u3099んば", "first_name": " 太郎 ", "email": "ganba@yamate.example.jp"}
+    path = "/visitor?upsert=1&update_key=last_name:first_name"
+    first, again = api.put(path, body), api.put(path, body)
+    assert (first[0], again[0]) == (201, 200) and again[1]["last_name"] == "がんば"
+    assert Lead.objects.count() == 1
