@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from campaigns.models import Campaign
 from leads.address import normalise_email
+from smp.lib.client_ip import neighbourhood
 from smp.lib.rate_limit import too_many
 
 TRAP = "homepage"  # robots fill in what looks like a field of theirs; people do not see it
@@ -58,12 +59,12 @@ def is_too_fast(stamp: Stamp, now: datetime) -> bool:
 
 def wait_to_check(ip: str | None) -> int:
     """Seconds to wait before entries are checked again from here; 0 = at once."""
-    return too_many("apply-check", ip or "", limit=CHECKS_BY_IP[0], seconds=CHECKS_BY_IP[1])
+    return too_many("apply-check", neighbourhood(ip), limit=CHECKS_BY_IP[0], seconds=CHECKS_BY_IP[1])
 
 
 def wait_to_send(ip: str | None, address: str, campaign: Campaign) -> int:
     """Seconds to wait before one more application from here or with this address; known or not, it counts the same."""
-    from_here = too_many("apply", ip or "", limit=SENDS_BY_IP[0], seconds=SENDS_BY_IP[1])
+    from_here = too_many("apply", neighbourhood(ip), limit=SENDS_BY_IP[0], seconds=SENDS_BY_IP[1])
     who = f"{campaign.pk}:{normalise_email(address)}"
     with_it = too_many("apply-address", who, limit=SENDS_BY_ADDRESS[0], seconds=SENDS_BY_ADDRESS[1])
     return max(from_here, with_it)

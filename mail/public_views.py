@@ -21,7 +21,7 @@ from leads.models import ConsentRecord, Lead
 from mail.links import NOBODY, read_one_click, read_opt_out
 from mail.models import Delivery, DeliveryEvent
 from settings.permissions import public
-from smp.lib.client_ip import client_ip
+from smp.lib.client_ip import client_ip, neighbourhood
 from smp.lib.rate_limit import too_many
 
 ONE_CLICK = ("List-Unsubscribe", "One-Click")  # RFC 8058 3.2
@@ -49,7 +49,7 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "public/test_link.html")
     form = OptOutForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and too_many(
-        "opt-out", f"{lead_id} {client_ip(request)}", limit=20, seconds=600
+        "opt-out", f"{lead_id} {neighbourhood(client_ip(request))}", limit=20, seconds=600
     ):
         form.add_error(None, _("Too many attempts. Wait ten minutes, then try again."))
         return render(request, "public/opt_out.html", {"form": form}, status=429)

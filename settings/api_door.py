@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from settings.api_keys import authenticate, seconds_to_wait
 from settings.models import ApiKey
 from smp.lib.api_errors import Faults, language_of, problem
-from smp.lib.client_ip import client_ip
+from smp.lib.client_ip import client_ip, neighbourhood
 from smp.lib.rate_limit import too_many
 
 WRONG_KEYS = 60  # per address and minute
@@ -54,7 +54,7 @@ class NeedsKey(HttpBearer):
         return key
 
     def _refuse(self, request: HttpRequest) -> None:
-        if wait := too_many("api-key", client_ip(request) or "", limit=WRONG_KEYS, seconds=60):
+        if wait := too_many("api-key", neighbourhood(client_ip(request)), limit=WRONG_KEYS, seconds=60):
             text = _("Too many requests. Wait %(seconds)s seconds.") % {"seconds": wait}
             raise problem(429, "too_many_requests", text, headers={"Retry-After": str(wait)})
         text = _("The API key is missing, unknown, revoked or expired.")

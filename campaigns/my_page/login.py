@@ -19,6 +19,7 @@ from campaigns.my_page.links import account_of, read_login, read_password
 from leads.address import normalise_email
 from leads.models import Lead
 from settings import audit
+from smp.lib.client_ip import neighbourhood
 from smp.lib.rate_limit import too_many
 
 PASSWORD_MAX = 128
@@ -40,7 +41,7 @@ def log_in_by_link(token: str, *, now: datetime) -> MyPageAccount | None:
 
 def wait_to_try(address: str, ip: str | None) -> int:
     """Seconds to wait before a password is tried again; 0 = at once. Known or not, an address counts the same."""
-    from_here = too_many("my-page-password", ip or "", limit=BY_IP[0], seconds=BY_IP[1])
+    from_here = too_many("my-page-password", neighbourhood(ip), limit=BY_IP[0], seconds=BY_IP[1])
     who = normalise_email(address)
     return max(
         from_here, too_many("my-page-password-address", who, limit=BY_ADDRESS[0], seconds=BY_ADDRESS[1])

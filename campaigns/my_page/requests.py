@@ -11,6 +11,7 @@ from campaigns.models import Application, MyPageAccount, MyPageRequest
 from campaigns.my_page import links
 from leads.address import check_email, normalise_email
 from leads.models import Lead, LeadQuerySet
+from smp.lib.client_ip import neighbourhood
 from smp.lib.rate_limit import too_many
 
 MOST = 5  # leads of one address that are written to, the newest
@@ -21,7 +22,7 @@ BY_ADDRESS = (3, 600)  # a mailbox is not flooded
 
 def wait_to_ask(address: str, ip: str | None) -> int:
     """Seconds to wait before a mail is asked for again; 0 = at once. Known or not, an address counts the same."""
-    from_here = too_many("my-page-ask", ip or "", limit=BY_IP[0], seconds=BY_IP[1])
+    from_here = too_many("my-page-ask", neighbourhood(ip), limit=BY_IP[0], seconds=BY_IP[1])
     for_it = too_many(
         "my-page-ask-address", normalise_email(address), limit=BY_ADDRESS[0], seconds=BY_ADDRESS[1]
     )

@@ -16,3 +16,16 @@ def client_ip(request: HttpRequest) -> str | None:
         return str(ipaddress.ip_address(candidate))
     except ValueError:
         return None
+
+
+def neighbourhood(ip: str | None) -> str:
+    """What floods are counted by: an IPv4 address, or the /64 that one customer has of IPv6, with more addresses than could
+    ever be counted one by one. "" when it is unknown."""
+    if ip is None:
+        return ""
+    address = ipaddress.ip_address(ip)
+    if isinstance(address, ipaddress.IPv4Address):
+        return ip
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), 64), strict=False))
