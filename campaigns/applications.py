@@ -21,7 +21,7 @@ from campaigns.cancelling import cancel, cancel_unconfirmed
 from campaigns.confirm_links import confirm_url
 from campaigns.entry import Entry, check_answers, chosen_sessions, entered_values
 from campaigns.events import CONFIRM_URL, Event, Happening, announce
-from campaigns.known_address import Origin, find_known, make_lead, write_to_known
+from campaigns.known_address import Origin, find_known, make_lead, write_to_known, write_unconfirmed
 from campaigns.models import (
     Application,
     ApplicationSession,
@@ -37,6 +37,8 @@ from campaigns.refusals import ApplicationRefused, check_open
 from campaigns.seats import Seats, lock_application, lock_campaign, lock_leads, seats, seats_of
 from campaigns.status import is_over
 from campaigns.waiting_list import move_up, move_up_one, seat_or_wait
+from leads.address import normalise_email
+from leads.edit import TEXT_FIELDS
 from leads.models import Lead, LeadColumn, Registration
 from settings.models import User
 from smp.lib.deadlocks import again_after_deadlock
@@ -147,6 +149,8 @@ class _Applying:
             )
             if (application := live.first()) is not None:
                 application.campaign, application.lead = self.campaign, lead
+                if asks and application.state == ApplicationState.PROVISIONAL:
+                    self._enter_anew(application, answers, sessions)
                 self._tell_again(application)
                 return Applied(application, Outcome.ALREADY)
         lead = self._written(lead, identified=identified is not None, confirmed=not asks)
@@ -203,6 +207,23 @@ class _Applying:
             ApplicationSession(application=application, session=session) for session in sessions
         )
         return application
+
+    def _enter_anew(self, application: Application, answers: dict[str, Any], sessions: list[Session]) -> None:
+        """Nobody has confirmed it yet: what was entered last counts, and the page of the link shows it. With another
+        address nothing changes: the link that is out proves the first one only."""
+        first, now = application.entered, self.values
+        if normalise_email(str(first.get("email") or "")) != normalise_email(str(now.get("email") or "")):
+            return
+        lead = application.lead
+        if lead.created_at == application.created_at and lead.registration == Registration.PROVISIONAL:
+            blank = {name: "" for name in first if name in TEXT_FIELDS}
+            origin = self._origin(self.campaign.known_address)
+            application.lead = write_unconfirmed(lead, blank | now, origin)
+        application.entered, application.answers, application.language = now, answers, self.entry.language
+        application.consent_text, application.ip = self.consent_text, self.ip
+        application.user_agent = self.user_agent.replace("\0", "")[:300]
+        application.save(update_fields=["entered", "answers", "language", "consent_text", "ip", "user_agent"])
+        application.sessions.set(sessions)
 
     def _tell_again(self, application: Application) -> None:
         """Who applies twice is told again, as if it were the first time; once in ten minutes, so that nobody floods

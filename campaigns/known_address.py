@@ -109,6 +109,16 @@ def make_lead(values: Mapping[str, Any], origin: Origin, *, confirmed: bool) -> 
     )  # fmt: skip
 
 
+def write_unconfirmed(lead: Lead, values: Mapping[str, Any], origin: Origin) -> Lead:
+    """Replaces the values of a lead that an application made whose address nobody has confirmed yet."""
+    given = {"dm_permission": DmPermission.UNWANTED.value} | dict(values)
+    if lead.unsubscribed_at is not None:
+        del given["dm_permission"]
+    return change_lead(
+        lead, given, way=origin.lead_way, now=origin.now, source=origin.source, evidence=origin.evidence, ip=origin.ip
+    )  # fmt: skip
+
+
 def write_to_known(
     lead: Lead, values: Mapping[str, Any], origin: Origin, *, proved: bool, registration: str = ""
 ) -> Lead:

@@ -20,7 +20,7 @@ from campaigns.application_form import ApplicationForm
 from campaigns.applications import apply, confirm
 from campaigns.attendee_pages import attendee_page
 from campaigns.campaign_page import page_of, status_now
-from campaigns.confirm_links import read_confirm_link
+from campaigns.confirm_links import read_confirm_link, to_confirm
 from campaigns.models import Application, ApplicationState, ApplicationWay, Campaign, CampaignState
 from campaigns.refusals import ApplicationRefused
 from smp.lib.client_ip import client_ip
@@ -89,14 +89,19 @@ def confirm_application(request: HttpRequest, token: str) -> HttpResponse:
     if application is None:
         return render(request, "public/no_such_link.html", status=404)
     refusal = ""
+    shown = to_confirm(application, request.LANGUAGE_CODE)
+    stale = request.POST.get("seen", shown.seen) != shown.seen
     if request.method == "POST" and application.state == ApplicationState.PROVISIONAL:
         try:
+            if stale:
+                raise ApplicationRefused("changed")
             confirm(application, now=timezone.now())
         except ApplicationRefused as refused:
             refusal = refused.text
         else:
             return HttpResponseRedirect(request.get_full_path())
-    page = {"application": application, "campaign": application.campaign, "refusal": refusal}
+    page = {"application": application, "campaign": application.campaign, "refusal": refusal, "stale": stale}
+    page["shown"] = shown
     return render(request, "public/confirm_application.html", page)
 
 

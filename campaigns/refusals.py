@@ -24,6 +24,7 @@ TEXTS: Mapping[str, str | Promise] = {
     "lead_gone": _("This lead has been deleted."),
     "cancelled": _("This application was cancelled. Please apply again."),
     "unconfirmed": _("The address was not confirmed in time, so the application was cancelled. Please apply again."),
+    "changed": _("The form was sent again with other entries. Please look at them, and press the button again."),
     "cancel_over": _("Cancelling is no longer possible. Please contact the organiser."),
     "token": _("This form was sent for another campaign. Open the page anew and apply again."),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from campaigns.models import Application, ConsentText, FormItem, Session
 from campaigns.refusals import TEXTS
 from leads.models import Lead
 from settings.models import AuditEntry
+from settings.system_settings import set_setting
 from tests.campaigns.applying import apply, entry, heard
 from tests.factories import make_application, make_campaign, make_lead, make_user
 
@@ -296,7 +297,7 @@ class TestConfirming:
             again = apply(campaign, entry(last_name="別人"))
         assert (again.application, again.outcome) == (first, "already")
         assert told == [("confirm", first.lead_id)]
-        assert confirm(first, now=timezone.now()).lead.last_name == "山田"  # what its mail was about
+        assert confirm(first, now=timezone.now()).lead.last_name == "別人"  # the page of the link shows it
 
 
 class TestConsent:
@@ -395,3 +396,36 @@ def test_what_cannot_be_stored_is_said_by_field(values):
     with pytest.raises(ValidationError):
         apply(make_campaign(), entry(**values))
     assert not Application.objects.exists() and not Lead.objects.exists()
+
+
+class TestAgainBeforeTheAddressIsConfirmed:
+    """APP-3: a stranger, or a typing error, does not stand in the way of who applies with their own address"""
+
+    def test_what_was_entered_last_counts(self):
+        campaign = make_campaign(confirm_address=True)
+        first = apply(campaign, entry(last_name="悪戯", company="よそ", dm_permission="wanted")).application
+        again = apply(campaign, entry(last_name="山田", phone="03-1", dm_permission="unwanted"))
+        assert (again.outcome, again.application.pk) == ("already", first.pk)
+        confirm(again.application, now=timezone.now())
+        lead = Lead.objects.get()
+        assert (lead.last_name, lead.company, lead.phone) == ("山田", "", "03-1")
+        assert (lead.registration, lead.dm_permission) == ("full", "unwanted")
+
+    def test_of_a_known_lead_nothing_is_written_before(self):
+        lead = make_lead("hanako@yamate.example.jp", last_name="山田", company="山手工業")
+        campaign = make_campaign(confirm_address=True, known_address="merge")
+        for company in ("よそ", "山手電機"):
+            application = apply(campaign, entry(company=company)).application
+        lead.refresh_from_db()
+        assert lead.company == "山手工業"
+        confirm(application, now=timezone.now())
+        lead.refresh_from_db()
+        assert lead.company == "山手電機"
+
+    def test_a_link_never_confirms_another_address(self):
+        set_setting("merge_key", "name_phone", user=None)
+        campaign = make_campaign(confirm_address=True, known_address="merge")
+        mine = apply(campaign, entry(email="mine@yamate.example.jp", phone="03-1")).application
+        apply(campaign, entry(email="victim@yamate.example.jp", phone="03-1"))
+        confirm(mine, now=timezone.now())
+        assert list(Lead.objects.values_list("email", flat=True)) == ["mine@yamate.example.jp"]

@@ -1,5 +1,6 @@
 """The public page of a campaign, and the page that confirms an address (APP-2)."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -246,3 +247,22 @@ def test_a_link_for_another_purpose_confirms_nothing(client):
     assert read_confirm_link(sign_id(PURPOSE, application.pk)) == application
     with translation.override("en"):
         assert "Confirm" in text(client.get(f"{CONFIRM_PATH}{sign_id(PURPOSE, application.pk)}?lang=en"))
+
+
+def test_whoever_confirms_sees_what_they_confirm(client):
+    """APP-3: somebody else may have filled in the form with this address, and again while the page is open"""
+    application = provisional()
+    lead = application.lead
+    entered = {"email": lead.email, "last_name": "<b>鈴木", "phone": "03-1111"}
+    Application.objects.filter(pk=application.pk).update(entered=entered)
+    path = f"{CONFIRM_PATH}{sign_id(PURPOSE, application.pk)}"
+    page = client.get(path).content.decode()
+    assert "&lt;b&gt;鈴木" in page and "03-1111" in page
+    seen = re.search(r'name="seen" value="(\w+)"', page)[1]
+    Application.objects.filter(pk=application.pk).update(entered=entered | {"phone": "03-2222"})
+    page = text(client.post(path, {"seen": seen}))
+    assert "別の内容で送り直されています" in page and "03-2222" in page
+    application.refresh_from_db()
+    assert application.state == "provisional"
+    seen = re.search(r'name="seen" value="(\w+)"', client.get(path).content.decode())[1]
+    assert client.post(path, {"seen": seen}).status_code == 302
