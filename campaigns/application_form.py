@@ -49,7 +49,8 @@ PAIRS = {"first_name": "last_name", "first_name_kana": "last_name_kana"}  # side
 
 
 class ApplicationForm(LeadValuesForm):
-    """`lead`: whose values it begins with. `staff`: consent is optional, and its evidence is asked for.
+    """`lead`: whose values it begins with; their own address is not changed by applying. `staff`: consent is optional, and
+    its evidence is asked for.
 
     After is_valid(): `entry()`, `consent_text` (None where none is asked for, or staff left it out), `summary()`,
     `email_notes` (what was changed of the address) and `suggestion` (what was probably meant, mostly ""; CHR-4: only
@@ -84,6 +85,8 @@ class ApplicationForm(LeadValuesForm):
         with translation.override(language):
             for name, item in self.items.items():
                 self.fields[name] = self._field(item)
+            if self._own and "email" in self.fields:
+                self.fields["email"].disabled = True
             if self.slots:
                 self.fields["sessions"] = self._session_field()
             if self.asked_consent is not None:
@@ -101,6 +104,11 @@ class ApplicationForm(LeadValuesForm):
                     required=False,
                     help_text=_("On what you enter the consent: a form on paper, a business card …"),
                 )
+
+    @property
+    def _own(self) -> bool:
+        """Filled in by the very lead, logged in to my page: an address is changed there alone."""
+        return self.lead is not None and not self.staff
 
     # ---- drawing
     def _initial(self) -> dict[str, Any]:
@@ -204,7 +212,7 @@ class ApplicationForm(LeadValuesForm):
         self.data = entered
 
     def _look_at_address(self) -> None:
-        check = check_email(str(self.data.get("email") or ""))
+        check = check_email(str(self._stored_email() if self._own else self.data.get("email") or ""))
         self.suggestion = check.suggestion
         # The suggestion is drawn with a button of its own; the other notes say what was changed.
         question = _("Did you mean %(address)s?") % {"address": check.suggestion}
@@ -231,6 +239,8 @@ class ApplicationForm(LeadValuesForm):
         written to in its language from now on; the language of staff says nothing about somebody else."""
         data = self.cleaned_data
         values = clean_values(self._values(), stored_email=self._stored_email())
+        if self._own:
+            values.pop("email", None)
         return Entry(
             values=values if self.staff else values | {"language": self.language},
             answers={

@@ -34,3 +34,5 @@ def register() -> None:
     # Tickets and the door
     register_action("ticket.send", _("Ticket URL sent"))
     register_action("check_in.undo", _("Check-in taken back"))
+    # My page
+    register_action("my_page.password", _("Password of my page set"))

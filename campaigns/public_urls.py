@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 
 from campaigns import public_ticket_views, public_views
-from campaigns.my_page import login_views, views
+from campaigns.my_page import login_views, own_views, views
 
 urlpatterns: list[URLPattern] = [
     path("e/confirm/<str:token>", public_views.confirm_application, name="confirm_application"),
@@ -23,4 +23,11 @@ urlpatterns: list[URLPattern] = [
     path("my/logout/", login_views.logout, name="my_page_logout"),
     path("my/applications/<int:pk>/change/", views.change, name="my_page_change"),
     path("my/applications/<int:pk>/cancel/", views.cancel, name="my_page_cancel"),
+    path("my/data/", own_views.profile, name="my_page_profile"),
+    path("my/address/", own_views.address, name="my_page_address"),
+    path("my/address/confirm/<str:token>", own_views.confirm_address, name="my_page_confirm_address"),
+    path("my/password/", own_views.password, name="my_page_password"),
+    path("my/mails/", own_views.mails, name="my_page_mails"),
+    path("my/mails/stop/", own_views.stop_mails, name="my_page_stop_mails"),
+    path("my/mails/again/", own_views.want_mails_again, name="my_page_want_mails"),
 ]

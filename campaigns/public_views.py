@@ -22,6 +22,7 @@ from campaigns.attendee_pages import attendee_page
 from campaigns.campaign_page import page_of, status_now
 from campaigns.confirm_links import read_confirm_link, to_confirm
 from campaigns.models import Application, ApplicationState, ApplicationWay, Campaign, CampaignState
+from campaigns.my_page.session import lead_of
 from campaigns.refusals import ApplicationRefused
 from smp.lib.client_ip import client_ip
 
@@ -47,19 +48,20 @@ def apply_page(request: HttpRequest, slug: str) -> HttpResponse:
     if _came_before(request, campaign):
         return _thanks(campaign, request.LANGUAGE_CODE)
     status = status_now(campaign, timezone.now())
+    lead = lead_of(request)  # logged in to my page
     if not status.may_apply:
         return render(request, "public/no_applications.html", {"campaign": campaign, "status": status})
     if request.method != "POST":
-        return _draw_form(request, ApplicationForm(campaign, language=request.LANGUAGE_CODE))
+        return _draw_form(request, ApplicationForm(campaign, lead=lead, language=request.LANGUAGE_CODE))
     if _is_too_long(request):
-        form = ApplicationForm(campaign, language=request.LANGUAGE_CODE)
+        form = ApplicationForm(campaign, lead=lead, language=request.LANGUAGE_CODE)
         return _draw_form(
             request, form, _("That is too much text. Please shorten it, and send it again."), 413
         )
     data = request.POST.copy()
     if SUGGESTION in data:
         data["email"] = data[SUGGESTION]
-    form = ApplicationForm(campaign, data, language=request.LANGUAGE_CODE)
+    form = ApplicationForm(campaign, data, lead=lead, language=request.LANGUAGE_CODE)
     if SUGGESTION in data or "lang" in data:  # the same page once more
         on_confirmation = data.get("page") == "confirm" and form.is_valid()
         return _draw_confirmation(request, form) if on_confirmation else _draw_form(request, form.unjudged())
@@ -147,7 +149,8 @@ def _stopped(request: HttpRequest, form: ApplicationForm, data: QueryDict) -> Ht
     ip = client_ip(request)
     wait = protection.wait_to_check(ip)
     if not wait and data.get("step") == "send":
-        wait = protection.wait_to_send(ip, data.get("email", ""), form.campaign)
+        address = form.lead.email if form.lead else data.get("email", "")
+        wait = protection.wait_to_send(ip, address, form.campaign)
     return _draw_form(request, form.unjudged(), protection.wait_words(wait), 429) if wait else None
 
 
@@ -158,9 +161,10 @@ def _send(request: HttpRequest, form: ApplicationForm) -> HttpResponse:
         apply(
             form.campaign,
             form.entry(),
-            way=ApplicationWay.FORM,
+            way=ApplicationWay.MY_PAGE if form.lead else ApplicationWay.FORM,
             now=timezone.now(),
             token=stamp.token,
+            lead=form.lead,
             ip=client_ip(request),
             user_agent=request.headers.get("User-Agent", "")[
                 : Application._meta.get_field("user_agent").max_length

@@ -21,6 +21,7 @@ def register() -> None:
     register_action("lead.flag", _("Valid flag switched off"))
     register_action("lead.dm_permission", _("DM permission changed"))
     register_action("lead.unsubscribe", _("Unsubscribed by the recipient"))
+    register_action("lead.resubscribe", _("Asked for mail again"))
     register_action("lead_column.create", _("Lead column added"))
     register_action("lead_column.edit", _("Lead column edited"))
     register_action("lead_column.delete", _("Lead column deleted"))

@@ -1,6 +1,6 @@
 """Consent (OPT-1, OPT-2, OPT-10): who opted out, who wants mail, and the evidence for both.
 
-配信停止 is set by the recipient's own act alone; nothing here lifts it, and no administrator can set or lift it.
+配信停止 is set by the recipient's own act alone, and lifted by it (`resubscribe`, of my page): no administrator can do either.
 """
 
 from datetime import datetime
@@ -54,6 +54,28 @@ def unsubscribe(lead: Lead, *, evidence: str, source: str = "", ip: str | None =
 def _stopped_by_a_merge(lead: Lead) -> bool:
     newest = ConsentRecord.objects.filter(lead=lead).order_by("-at", "-id").first()
     return newest is not None and newest.evidence == ConsentRecord.Evidence.MERGE
+
+
+def resubscribe(lead: Lead, *, evidence: str, source: str = "", ip: str | None = None, now: datetime) -> bool:
+    """The recipient takes 配信停止 back and wants mail: for my page only, where they proved who they are. False (and nothing
+    written) if they had not unsubscribed."""
+    with transaction.atomic():
+        current = Lead.objects.select_for_update().get(pk=lead.pk)
+        if current.unsubscribed_at is None or current.deleted_at is not None:
+            return False
+        since, old = current.unsubscribed_at, current.dm_permission
+        Lead.objects.filter(pk=lead.pk).update(
+            unsubscribed_at=None, dm_permission=DmPermission.WANTED, updated_at=now
+        )
+        lead.unsubscribed_at, lead.dm_permission, lead.updated_at = None, DmPermission.WANTED, now
+        add_record(lead, ConsentRecord.Change.GRANTED, evidence=evidence, source=source, ip=ip, now=now)
+        changes = {
+            "unsubscribed_at": [since.isoformat(), None],
+            "dm_permission": [old, DmPermission.WANTED.value],
+        }
+        detail = {"at": now.isoformat(), "evidence": evidence, "source": source, "changes": changes}
+        audit.record("lead.resubscribe", user=None, target=lead, detail=detail, ip=ip)
+    return True
 
 
 def set_dm_permission(

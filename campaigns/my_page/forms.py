@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.form_fields import EMAIL_TYPED_MAX, ENTER
 from campaigns.my_page.login import PASSWORD_MAX
-from leads.address import check_email
+from leads.address import check_email, normalise_email
+from leads.models import Lead
 
 
 class AddressForm(forms.Form):
@@ -27,6 +28,21 @@ class AddressForm(forms.Form):
         if check.malformed:
             raise ValidationError(check.text, code=check.code)
         return check.address
+
+
+class NewAddressForm(AddressForm):
+    """Another address than the lead's own (the same after EXC-4 is no other one)."""
+
+    def __init__(self, *args: Any, lead: Lead, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lead = lead
+        self.fields["email"].label = _("New e-mail address")
+
+    def clean_email(self) -> str:
+        address = super().clean_email()
+        if normalise_email(address) == self.lead.email_norm:
+            raise ValidationError(_("This is your address already."), code="same")
+        return address
 
 
 class PasswordLoginForm(AddressForm):

@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from campaigns.models import MyPageAccount, MyPageRequest
@@ -23,6 +22,7 @@ from campaigns.my_page.login import (
     wait_to_try,
 )
 from campaigns.my_page.requests import ask, wait_to_ask
+from campaigns.my_page.words import wait_words
 from smp.lib.client_ip import client_ip
 
 GET_OR_POST = require_http_methods(["GET", "HEAD", "POST"])
@@ -65,7 +65,7 @@ def password_login(request: HttpRequest) -> HttpResponse:
     address, now = form.cleaned_data["email"], timezone.now()
     note, status = _("The e-mail address or the password is not correct."), 200
     if wait := wait_to_try(address, client_ip(request)):
-        note, status = _wait_words(wait), 429
+        note, status = wait_words(wait), 429
     elif account := log_in_by_password(address, form.cleaned_data["password"], now=now):
         return _enter(request, account)
     return render(request, "public/my_page/password_login.html", {"form": form, "note": note}, status=status)
@@ -124,7 +124,7 @@ def _ask(
 ) -> HttpResponse:
     address, ip = form.cleaned_data["email"], client_ip(request)
     if wait := wait_to_ask(address, ip):
-        return draw(request, form, _wait_words(wait), 429)
+        return draw(request, form, wait_words(wait), 429)
     ask(kind, address, language=request.LANGUAGE_CODE, ip=ip, now=timezone.now())
     return redirect("my_page_sent")
 
@@ -147,12 +147,3 @@ def _enter(request: HttpRequest, account: MyPageAccount) -> HttpResponse:
 
 def _no_link(request: HttpRequest) -> HttpResponse:
     return render(request, "public/my_page/no_link.html", status=404)
-
-
-def _wait_words(seconds: int) -> str:
-    minutes = -(-seconds // 60)
-    return ngettext(
-        "There were too many tries. Please try again in %(minutes)s minute.",
-        "There were too many tries. Please try again in %(minutes)s minutes.",
-        minutes,
-    ) % {"minutes": minutes}

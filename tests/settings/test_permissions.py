@@ -26,7 +26,9 @@ PUBLIC |= {"ticket", "ticket_sent", "ticket_calendar"}
 # My page: a login of its own (campaigns/my_page/session.py).
 PUBLIC |= {
     "my_page", "my_page_login", "my_page_sent", "my_page_password_login", "my_page_link", "my_page_forgotten",
-    "my_page_new_password", "my_page_logout", "my_page_change", "my_page_cancel",
+    "my_page_new_password", "my_page_logout", "my_page_change", "my_page_cancel", "my_page_profile",
+    "my_page_address", "my_page_confirm_address", "my_page_password", "my_page_mails", "my_page_stop_mails",
+    "my_page_want_mails",
 }  # fmt: skip
 # The API: no login but a key, which each operation asks for (tests/api).
 PUBLIC_API = {
