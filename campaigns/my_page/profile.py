@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.forms.models import fields_for_model
 from django.utils import translation
@@ -18,6 +17,7 @@ from campaigns.form_fields import AUTOCOMPLETE
 from campaigns.my_page.login import lock_lead
 from leads.edit import change_lead
 from leads.flags import Way
+from leads.forms import LeadValuesForm
 from leads.models import Lead
 
 FIELDS = (
@@ -27,7 +27,7 @@ FIELDS = (
 _LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-class ProfileForm(forms.Form):
+class ProfileForm(LeadValuesForm):
     """After is_valid(): `values()` for `save`, `seen_at` of what was before their eyes."""
 
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=40)
@@ -65,14 +65,6 @@ class ProfileForm(forms.Form):
 
     def values(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in FIELDS}
-
-    def add_problems(self, problem: ValidationError) -> None:
-        """Puts what leads.edit found beside the fields."""
-        if not hasattr(problem, "error_dict"):
-            self.add_error(None, problem)
-            return
-        for name, errors in problem.error_dict.items():
-            self.add_error(name if name in self.fields else None, errors)
 
 
 def save(
