@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -39,7 +40,7 @@ def merge(request: HttpRequest) -> HttpResponse:
     by = request.GET.get("by", "")
     by = by if by in KINDS else "email"
     groups = find_duplicates(leads_in(campaign_of(request)), by, limit=SHOWN_GROUPS)
-    done = LeadMerge.objects.select_related("survivor", "user")[:20] if request.user.may_administer else []
+    done = _merges_in(request)[:20] if request.user.may_administer else []
     context = {"by": by, "kinds": KINDS, "groups": groups, "shown": SHOWN_GROUPS, "done": done, "most": MOST}
     return render(request, "leads/merge.html", context)
 
@@ -150,11 +151,16 @@ def lead_merge_undo(request: HttpRequest, merge_id: int) -> HttpResponse:
     return redirect("lead_merge", done.pk)
 
 
-def _merge_in(request: HttpRequest, merge_id: int) -> LeadMerge:
+def _merges_in(request: HttpRequest) -> QuerySet[LeadMerge]:
     """In a campaign only merges of its applicants."""
-    mine = leads_in(campaign_of(request)) if campaign_of(request) is not None else Lead.objects.all()
-    merges = LeadMerge.objects.select_related("survivor", "user", "undone_by").filter(survivor__in=mine)
-    return get_object_or_404(merges, pk=merge_id)
+    merges = LeadMerge.objects.select_related("survivor", "user", "undone_by")
+    if campaign_of(request) is None:
+        return merges
+    return merges.filter(survivor__in=leads_in(campaign_of(request)))
+
+
+def _merge_in(request: HttpRequest, merge_id: int) -> LeadMerge:
+    return get_object_or_404(_merges_in(request), pk=merge_id)
 
 
 def _leads(request: HttpRequest, data: QueryDict) -> list[Lead]:
