@@ -39,6 +39,7 @@ def test_from_the_form_to_the_door_and_my_page(walk, phone):
     phone.picture("phone-applied")
 
     # ---- the mail, and the ticket behind its link
+    walk.log_in()
     walk.open_mail(address, "お申し込み")
     text = walk.page.locator("main").inner_text()
     assert "髙﨑" in text
@@ -50,7 +51,6 @@ def test_from_the_form_to_the_door_and_my_page(walk, phone):
     assert code
 
     # ---- the door
-    walk.log_in()
     walk.go("/campaigns/")
     row = walk.page.locator("tr, article, li").filter(has_text="本日開催 AI活用カンファレンス").first
     row.get_by_role("link", name="管理開始").first.click()
