@@ -18,7 +18,7 @@ from campaigns.access import campaigns_of
 from settings.models import Role
 from smp.lib.mode import BLUE, mode_of
 
-_PATH = re.compile(r"^/c/(\d{1,18})(/.*)$", re.DOTALL)
+_PATH = re.compile(r"^/c/([1-9][0-9]{0,17})(/.*)$", re.DOTALL)
 
 
 class CampaignMode:
