@@ -2,8 +2,9 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from campaigns.known_address import source_in_words
 from campaigns.models import Campaign, ConsentText, FormItem, Session
-from settings.audit import Target, register_action, register_detail, register_target
+from settings.audit import Target, register_action, register_detail, register_target, register_words
 
 
 def register() -> None:
@@ -31,6 +32,7 @@ def register() -> None:
     register_action("form_item.restore", _("Form item put back"))
     register_target(Target("consenttext", _("Consent text"), "", ConsentText))
     register_action("consent_text.create", _("Consent text changed"))
+    register_words("source", source_in_words)
     # Tickets and the door
     register_action("ticket.send", _("Ticket URL sent"))
     register_action("check_in.undo", _("Check-in taken back"))

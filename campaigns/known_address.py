@@ -9,6 +9,7 @@ consent of a known lead, in neither direction, until the address is confirmed by
 Application.entered. Nobody's 配信停止 is ever lifted (OPT-1).
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Case, IntegerField, Value, When
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from campaigns.models import ApplicationWay, Campaign, ConsentText, KnownAddress
 from leads.address import normalise_email
@@ -31,6 +32,7 @@ from settings.models import User
 from settings.system_settings import Setting, get_setting, register_setting
 
 MERGE_KEY = "merge_key"
+_SOURCE = re.compile(r"campaign (?P<campaign>\d+)(?:, consent text v(?P<version>\d+))?")
 _CHOICES = frozenset({"kind", "language"})
 
 
@@ -94,9 +96,20 @@ class Origin:
 
     @property
     def source(self) -> str:
-        """OPT-10: campaign and consent text, as it stands in the consent record."""
+        """OPT-10: campaign and consent text, as it stands in the consent record; `source_in_words` says it."""
         version = f", consent text v{self.consent_text.version}" if self.consent_text else ""
         return f"campaign {self.campaign.pk}{version}"
+
+
+def source_in_words(source: str) -> str:
+    """「キャンペーン 3・同意文 v2」; any other source as it is."""
+    found = _SOURCE.fullmatch(source)
+    if found is None:
+        return source
+    words = gettext("Campaign %(id)s") % {"id": found["campaign"]}
+    if found["version"]:
+        words += "・" + gettext("Consent text v%(version)s") % {"version": found["version"]}
+    return words
 
 
 def make_lead(values: Mapping[str, Any], origin: Origin, *, confirmed: bool) -> Lead:

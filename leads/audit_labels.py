@@ -49,3 +49,5 @@ def register() -> None:
     register_detail("columns", _("Columns"), _lead_fields())
     register_detail("counts", _("Counts"))
     register_detail("file_name", _("File"))
+    register_detail("loosen", _("The survivor's own consent and valid flag were kept"))
+    register_detail("left", _("Changed since, so left as they are"), _lead_fields())

@@ -8,6 +8,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from settings.audit import in_words
+
 
 class LeadKind(models.TextChoices):
     VISITOR = "visitor", _("Visitor")
@@ -193,6 +195,10 @@ class ConsentRecord(models.Model):
     class Meta:
         ordering = ["-at", "-id"]
         indexes = [models.Index(fields=["lead", "-at"], name="consent_lead")]
+
+    @property
+    def source_words(self) -> str:
+        return in_words("source", self.source)
 
 
 class SavedSearch(models.Model):

@@ -2,9 +2,10 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from mail.mail_kinds import kind_label
 from mail.models import Delivery, MailSettings, MailTemplate, SendingDomain, SendJob
 from mail.models.send_job import RecipientRule
-from settings.audit import Target, register_action, register_detail, register_target
+from settings.audit import Target, register_action, register_detail, register_target, register_words
 from settings.models import DomainRule, SourceIp
 
 
@@ -73,7 +74,8 @@ def register() -> None:
     register_detail("removed", _("Attachments removed"))
     register_detail("kind", _("Kind"))
     register_detail("refusers", _("People who do not want mail"))
-    register_detail("changed", _("Changed"))
+    register_words("kind", kind_label)
+    register_detail("changed", _("Changed"), [("options", _("When it is sent"))])
     register_detail("attached", _("Attached"))
     register_detail("addresses", _("Addresses"))
     register_detail("merge_data_of_lead", _("Merge data of"))

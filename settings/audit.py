@@ -1,7 +1,7 @@
 """SYS-2: the audit log. One function writes it; the words it is read with are registered by the apps."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ ACTIONS: dict[str, Text] = {}
 TARGETS: dict[str, Target] = {}
 DETAILS: dict[str, Text] = {}  # words for the keys of `detail`
 DETAIL_CHOICES: dict[str, dict[str, Text]] = {}  # and for their values
+DETAIL_WORDS: dict[str, Callable[[str], str]] = {}  # or a function that says a value in the active language
 
 
 def register_action(action: str, label: Text) -> None:
@@ -84,3 +85,12 @@ def register_detail(key: str, label: Text, choices: Iterable[tuple[str, Text]] =
     """`choices`: the words of its values, as a TextChoices has them."""
     DETAILS[key] = label
     DETAIL_CHOICES[key] = dict(choices)
+
+
+def register_words(key: str, words: Callable[[str], str]) -> None:
+    """For values that are no fixed choices; what `words` does not know it gives back as it is."""
+    DETAIL_WORDS[key] = words
+
+
+def in_words(key: str, value: str) -> str:
+    return DETAIL_WORDS[key](value) if key in DETAIL_WORDS else value

@@ -18,6 +18,7 @@ from settings.audit import (
     DETAILS,
     TARGETS,
     Target,
+    in_words,
     register_action,
     register_detail,
     register_target,
@@ -110,6 +111,8 @@ def _word(model: type[Model] | None, key: str, value: Any) -> str:
     words = DETAIL_CHOICES.get(key, {})
     if isinstance(value, (str, bool)) and str(value) in words:
         return str(words[str(value)])
+    if isinstance(value, str) and (said := in_words(key, value)) != value:
+        return _shown(said)
     if key == "changed" and isinstance(value, str) and (field := _field(model, value)):
         return str(field.verbose_name)
     if isinstance(value, str) and _MOMENT.match(value) and (moment := parse_datetime(value)):

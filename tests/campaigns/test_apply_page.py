@@ -14,7 +14,7 @@ from campaigns.form_protection import SENDS_BY_ADDRESS
 from campaigns.models import Application
 from leads.models import ConsentRecord, DmPermission, Lead
 from tests.campaigns.forms import add_question, campaign_with_form, filled, old_stamp, send
-from tests.factories import make_application, make_lead
+from tests.factories import make_application, make_lead, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +74,16 @@ def test_form_confirmation_and_application_without_javascript(client, campaign):
     record = ConsentRecord.objects.get(lead=lead)
     assert (record.change, record.evidence, record.ip) == ("granted", "form", "127.0.0.1")
     assert "consent text v1" in record.source
+
+
+def test_the_source_of_a_consent_is_said_in_words(client, campaign):
+    """OPT-10, SYS-4: on the lead's page and in 操作履歴"""
+    send(client, campaign, dm_permission="wanted")
+    lead = Lead.objects.get()
+    words = f"キャンペーン {campaign.pk}・同意文 v1"
+    client.force_login(make_user())
+    assert f"フォーム · {words}" in text(client.get(f"/leads/{lead.pk}/"))
+    assert words in text(client.get("/settings/audit/"))
 
 
 def test_going_back_keeps_everything(client, campaign):

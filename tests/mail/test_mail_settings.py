@@ -10,6 +10,7 @@ from mail.delivery.claim import claim
 from mail.delivery.compose import Composer
 from mail.mail_kinds import in_force
 from mail.models import Delivery, MailSettings, MailTemplate
+from settings.audit_labels import detail_lines
 from settings.models import AuditEntry
 from smp.lib.mode import url_in
 from tests.factories import make_application, make_campaign, make_lead, make_template, make_user
@@ -82,6 +83,7 @@ def test_the_switch_of_the_ticket_mail(client, kenta, campaign, django_capture_o
     assert is_on(Event.TICKET_REISSUED, make_campaign("別のセミナー"))
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.detail["switched"], entry.user) == ("mail_settings.change", "OFF", kenta)
+    assert dict(detail_lines(entry))["種別"] == "受講票URL再発行通知"
     assert "「受講票URL再発行通知」をOFFにしました" in client.get(response["Location"]).content.decode()
     client.post(at(campaign, "mail_settings_switch", "ticket_reissued"), {"enabled": "on"})
     assert is_on(Event.TICKET_REISSUED, campaign)
