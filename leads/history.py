@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from leads.flags import Way
 from leads.models import Lead, LeadColumn
-from settings.audit import in_words
+from settings.audit import said_in_words
 from settings.models import AuditEntry
 
 
@@ -45,7 +45,7 @@ def history_of(
             for field, (old, new) in changes
         ]
         told = campaign_id is None or entry.detail.get("campaign") == campaign_id
-        source = in_words("source", str(entry.detail.get("source", ""))) if told else ""
+        source = said_in_words("source", str(entry.detail.get("source", ""))) if told else ""
         entries.append(
             HistoryEntry(entry.at, _who(entry), _action(entry), source, shown, entry.action == "lead.create")
         )

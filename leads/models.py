@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from settings.audit import in_words
+from settings.audit import said_in_words
 
 
 class LeadKind(models.TextChoices):
@@ -198,7 +198,7 @@ class ConsentRecord(models.Model):
 
     @property
     def source_words(self) -> str:
-        return in_words("source", self.source)
+        return said_in_words("source", self.source)
 
 
 class SavedSearch(models.Model):

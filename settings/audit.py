@@ -92,5 +92,5 @@ def register_words(key: str, words: Callable[[str], str]) -> None:
     DETAIL_WORDS[key] = words
 
 
-def in_words(key: str, value: str) -> str:
+def said_in_words(key: str, value: str) -> str:
     return DETAIL_WORDS[key](value) if key in DETAIL_WORDS else value

@@ -18,10 +18,10 @@ from settings.audit import (
     DETAILS,
     TARGETS,
     Target,
-    in_words,
     register_action,
     register_detail,
     register_target,
+    said_in_words,
 )
 from settings.models import ApiKey, AuditEntry, SystemSetting, User
 from settings.system_settings import SETTINGS, show_value
@@ -111,7 +111,7 @@ def _word(model: type[Model] | None, key: str, value: Any) -> str:
     words = DETAIL_CHOICES.get(key, {})
     if isinstance(value, (str, bool)) and str(value) in words:
         return str(words[str(value)])
-    if isinstance(value, str) and (said := in_words(key, value)) != value:
+    if isinstance(value, str) and (said := said_in_words(key, value)) != value:
         return _shown(said)
     if key == "changed" and isinstance(value, str) and (field := _field(model, value)):
         return str(field.verbose_name)

@@ -82,7 +82,9 @@ def test_the_source_of_a_consent_is_said_in_words(client, campaign):
     lead = Lead.objects.get()
     words = f"キャンペーン {campaign.pk}・同意文 v1"
     client.force_login(make_user())
-    assert f"フォーム · {words}" in text(client.get(f"/leads/{lead.pk}/"))
+    page = text(client.get(f"/leads/{lead.pk}/"))
+    assert f"フォーム · {words}" in page
+    assert page.count(words) == 2  # the consent's line, and the history's
     assert words in text(client.get("/settings/audit/"))
 
 
