@@ -61,7 +61,6 @@ class CampaignsConfig(AppConfig):
         )  # fmt: skip
 
         lead_merge.register()
-        register_campaign_items()
         lead_columns.register()
         lead_deletion.register()
         register_tab(Tab("campaigns", _("Campaigns (seminars)"), 10))

@@ -39,8 +39,8 @@ def next_steps(campaign: Campaign, *, now: datetime) -> list[Step]:
     )
     published = campaign.state in {CampaignState.OPEN, CampaignState.CLOSED}
     return [
-        Step(_("Date"), campaign.starts_at is not None, _("When it begins and ends."), settings),
-        Step(_("Place"), where, _("The venue, or the online URL."), settings),
+        Step(pgettext("checklist", "Date"), campaign.starts_at is not None, _("When it begins and ends."), settings),
+        Step(pgettext("checklist", "Place"), where, _("The venue, or the online URL."), settings),
         Step(pgettext("application", "Application form"), email, _("%(count)s items are asked.") % {"count": items}, form),
         Step(
             _("Consent text"), current_consent_text(campaign) is not None,

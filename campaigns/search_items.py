@@ -31,6 +31,7 @@ from campaigns.application_list import ATTENDED, NOT_ATTENDED
 from campaigns.models import (
     Application,
     ApplicationState,
+    ApplicationWay,
     Campaign,
     CancelledBy,
     FormItem,
@@ -98,6 +99,8 @@ def _application_q(operator: str, values: list[dict[str, list[str]]], now: datet
         for one in came:
             fits |= Q(attended_at__isnull=one == NOT_ATTENDED)
         wanted &= fits
+    if ways := record.get("way"):
+        wanted &= Q(way__in=ways)
     rows = applications()
     return Q(Exists(rows.filter(wanted) if operator == "is" else rows.exclude(wanted)))
 
@@ -119,18 +122,33 @@ def _answer_q(operator: str, values: list[dict[str, list[str]]], now: datetime) 
     if questions := record.get("question"):
         wanted &= Q(pk__in=ids(questions))
     if choices := record.get("choice"):
-        chosen = Q(pk__in=[])
-        for question, keys in _by_question(choices).items():
-            chosen |= Q(pk=question) & Q(HasAnyKey(F("answer"), keys))
-        wanted &= chosen
+        wanted &= _chosen(choices)
     if texts := record.get("text"):
-        # The stored form of choices are their keys: those are asked for by `choice`.
-        wanted &= ~Q(type__in=_KEYED) & text_q("words", "contains", texts)
+        # The stored form of choices are their keys; what people read are the labels.
+        wanted &= (~Q(type__in=_KEYED) & text_q("words", "contains", texts)) | _chosen(_labelled(texts))
     rows = answered.filter(wanted) if operator == "is" else answered.exclude(wanted)
     return Q(Exists(applications().filter(Exists(rows))))
 
 
 _KEYED = ("choice", "select", "multiple", "agreement")
+
+
+def _chosen(choices: Sequence[str]) -> Q:
+    chosen = Q(pk__in=[])
+    for question, keys in _by_question(choices).items():
+        chosen |= Q(pk=question) & Q(HasAnyKey(F("answer"), keys))
+    return chosen
+
+
+def _labelled(texts: Sequence[str]) -> list[str]:
+    """The choices ("12:a1") whose label, in either language, contains one of the texts; one query."""
+    wanted = [text.casefold() for text in texts]
+    return [
+        f"{item.pk}:{choice['key']}"
+        for item in FormItem.objects.filter(source=ItemSource.QUESTION, type__in=_KEYED)
+        for choice in item.choices
+        if any(text in f"{choice['label']}\n{choice.get('label_en', '')}".casefold() for text in wanted)
+    ]
 
 
 def _by_question(choices: Sequence[str]) -> dict[int, list[str]]:
@@ -210,6 +228,7 @@ def register_campaign_items() -> None:
                 Part("campaign", _("Campaign"), ItemType.CHOICE, campaign_choices, reference=True, labels=campaign_labels),
                 Part("state", _("State"), ItemType.CHOICE, lambda: STATES),
                 Part("attended", _("Attendance"), ItemType.CHOICE, lambda: CAME),
+                Part("way", _("Way of applying"), ItemType.CHOICE, lambda: list(ApplicationWay.choices)),
             ),
         )
     )  # fmt: skip

@@ -98,7 +98,13 @@ class TestAllCampaigns:
         assert found(block("answer", "is", {"choice": [f"{what.pk}:a2", f"{what.pk}:a3"]})) == {"one", "two"}
         assert found(block("answer", "is", {"question": [str(what.pk)]})) == {"one", "two"}
         assert found(block("answer", "is", {"text": ["100%"]})) == {"one"}
-        assert found(block("answer", "is", {"text": ["a3"]})) == set()  # the key of a choice is no text
+        # The label of a choice is read, its key is not.
+        what.choices = [{"key": "a1", "label": "製造", "label_en": "Making"}, {"key": "a3", "label": "小売"}]
+        what.save()
+        assert found(block("answer", "is", {"text": ["a3"]})) == set()
+        assert found(block("answer", "is", {"text": ["making", "見つからない"]})) == {"one"}
+        assert found(block("answer", "is_not", {"text": ["製造"]})) == {"one", "two", "three"}
+        assert found(block("application", "is", {"way": ["proxy"]})) == set()
         assert found(block("answer", "is", {"question": [str(when.pk)], "text": ["30"]})) == {"three"}
         assert (
             found(block("answer", "is", {"question": [str(when.pk)], "choice": [f"{what.pk}:a1"]})) == set()
@@ -314,7 +320,7 @@ class TestScreens:
         question(make_campaign("X"), "choice")
         drawn = editor_for({"blocks": [block("answer", "is", {"text": ["展示会"]}), block("application")]})
         kinds = [[field.kind for field in view.inputs] for view in drawn.blocks]
-        assert kinds == [["checks", "checks", "lines"], ["checks", "checks", "checks"]]
+        assert kinds == [["checks", "checks", "lines"], ["checks", "checks", "checks", "checks"]]
         assert drawn.blocks[0].inputs[2].text == "展示会"
 
     def test_who_uses_a_choice(self):
