@@ -85,8 +85,6 @@ def save_campaign(
         _save(saved)
         if campaign is None:
             ensure_default_items(saved)
-        elif "capacity" in changes:
-            move_up(saved, now=now)
         audit.record(
             "campaign.edit" if campaign else "campaign.create",
             user=user, target=saved, ip=ip, detail={"at": now.isoformat(), "changes": changes},

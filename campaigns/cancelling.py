@@ -10,6 +10,7 @@ from campaigns.events import Event, Happening, announce
 from campaigns.models import Application, ApplicationState, CancelledBy
 from campaigns.refusals import ApplicationRefused
 from campaigns.seats import lock_application
+from campaigns.status import may_still_cancel
 from campaigns.waiting_list import move_up
 from settings.models import User
 from settings.system_settings import Setting, get_setting, register_setting
@@ -53,8 +54,7 @@ def cancel(
         campaign, current = lock_application(application)
         if current.state == ApplicationState.CANCELLED:
             return current
-        until = campaign.cancel_until or campaign.starts_at
-        if by == CancelledBy.LEAD and until is not None and now > until:
+        if by == CancelledBy.LEAD and not may_still_cancel(campaign, now):
             raise ApplicationRefused("cancel_over")
         before = current.state
         current.state, current.cancelled_at, current.cancelled_by = ApplicationState.CANCELLED, now, by

@@ -97,6 +97,13 @@ def has_passed(until: datetime | None, now: datetime) -> bool:
     return until is not None and now >= until.replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
+def may_still_cancel(campaign: Campaign, now: datetime) -> bool:
+    """Whether applicants may cancel by themselves: until cancel_until, without one until it begins."""
+    if campaign.cancel_until is not None:
+        return not has_passed(campaign.cancel_until, now)
+    return campaign.starts_at is None or now <= campaign.starts_at
+
+
 def is_over(campaign: Campaign, now: datetime) -> bool:
     """After the end; without an end, after the day of the start (in Japan)."""
     if campaign.ends_at is not None:

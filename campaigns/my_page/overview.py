@@ -9,7 +9,7 @@ from django.utils.translation import pgettext_lazy
 
 from campaigns.models import Application, ApplicationState, CampaignState
 from campaigns.seats import seats_of
-from campaigns.status import is_over, status_of
+from campaigns.status import is_over, may_still_cancel, status_of
 from campaigns.ticket_page import safe_url
 from campaigns.tickets import days_valid, has_ticket, ticket_url
 from campaigns.timetable import period_in
@@ -68,9 +68,7 @@ def application_of(lead: Lead, pk: int) -> Application | None:
 
 def may_cancel(application: Application, *, now: datetime) -> bool:
     """As campaigns.applications.cancel judges it."""
-    campaign = application.campaign
-    until = campaign.cancel_until or campaign.starts_at
-    return application.state != ApplicationState.CANCELLED and (until is None or now <= until)
+    return application.state != ApplicationState.CANCELLED and may_still_cancel(application.campaign, now)
 
 
 def may_change(application: Application, *, now: datetime) -> bool:

@@ -76,6 +76,15 @@ class TestCancelling:
             cancel(application, by="lead", now=NOW + timedelta(minutes=2))
         assert cancel(application, by="staff", now=NOW + timedelta(minutes=2)).state == "cancelled"
 
+    def test_the_minute_named_as_the_last_one_counts_to_its_end(self):
+        """As for applying (campaigns/status.py)."""
+        last = NOW.replace(second=0, microsecond=0)
+        campaign = make_campaign(cancel_until=last)
+        late, in_time = make_application(campaign), make_application(campaign)
+        assert cancel(in_time, by="lead", now=last + timedelta(seconds=59)).state == "cancelled"
+        with pytest.raises(ApplicationRefused, match="cancel_over"):
+            cancel(late, by="lead", now=last + timedelta(seconds=60))
+
     def test_without_a_date_until_the_start(self):
         campaign = make_campaign(starts_at=NOW)
         with pytest.raises(ApplicationRefused, match="cancel_over"):
