@@ -187,6 +187,16 @@ PAGES = [
     "/mail/deliveries/2/resend/", "/mail/sending-domains/", "/mail/sending-domains/1/", "/mail/sending-domains/2/",
     "/mail/sending-domains/new/", "/mail/speed/?domain=docomo.ne.jp", "/mail/speed/rules/google/", "/mail/speed/rules/add/",
     "/mail/speed/sources/2/",
+    "/campaigns/", "/campaigns/new/", "/c/1/", "/c/1/campaigns/overview/", "/c/1/campaigns/settings/", "/c/1/campaigns/members/",
+    "/c/1/campaigns/sessions/", "/c/1/campaigns/sessions/1/", "/c/1/campaigns/form/", "/c/1/campaigns/form/new/",
+    "/c/1/campaigns/form/9/", "/c/1/campaigns/form/consent/", "/c/1/campaigns/form/preview/", "/c/1/campaigns/proxy/",
+    "/c/1/campaigns/proxy/apply/", "/c/2/campaigns/applications/", "/c/1/campaigns/applications/1/",
+    "/c/1/campaigns/applications/1/change/", "/c/1/campaigns/applications/1/cancel/", "/c/1/campaigns/applications/1/ticket/",
+    "/c/3/campaigns/check-in/", "/c/1/campaigns/csv/", "/c/1/leads/", "/c/1/leads/search/", "/c/1/leads/searches/",
+    "/c/1/mail/wizard/", "/c/1/mail/jobs/", "/c/1/mail/deliveries/", "/c/1/mail/templates/", "/c/1/mail/templates/of-all-campaigns/",
+    "/c/1/mail/mail-settings/", "/c/1/mail/mail-settings/reminder/", "/c/1/mail/mail-settings/reminder/test/", "/leads/merge/",
+    "/leads/merge/choose/?ids=1,2", "/settings/api-keys/", "/settings/api-keys/new/",
+    "/e/dx-2026-winter/", "/e/dx-2026-winter/apply/", "/e/mail-marketing/", "/my/login/",
 ]  # fmt: skip
 
 
