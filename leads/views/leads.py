@@ -209,7 +209,8 @@ def delete_lead(request: HttpRequest, lead_id: int) -> HttpResponse:
             messages.success(request, _("The lead %(lead)s was deleted.") % {"lead": doomed})
             return redirect("leads")
     context = {"lead": doomed, "reasons": reasons}
-    return render(request, "leads/delete_lead.html", context, status=409 if reasons else 200)
+    status = 409 if reasons and request.method == "POST" else 200
+    return render(request, "leads/delete_lead.html", context, status=status)
 
 
 def _with_suggestion(data: QueryDict) -> QueryDict:
