@@ -206,10 +206,13 @@ def test_every_page_fits_a_phone(phone, language):
     phone.log_in()
     if language == "en":
         switch_language(phone.page, "en")
-    for number, path in enumerate(PAGES):
-        phone.go(path)
-        expect(phone.page.locator("h1")).to_be_visible()
-        phone.picture(f"phone-{language}-{number:02}")
+    try:
+        for number, path in enumerate(PAGES):
+            phone.go(path)
+            expect(phone.page.locator("h1")).to_be_visible()
+            phone.picture(f"phone-{language}-{number:02}")
+    finally:
+        if language == "en":  # the language stays with the user: put it back for the other tests
+            phone.go("/")
+            switch_language(phone.page, "ja")
     assert phone.complaints == []
-    if language == "en":  # the language stays with the user: put it back for the other tests
-        switch_language(phone.page, "ja")

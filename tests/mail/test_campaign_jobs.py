@@ -250,8 +250,8 @@ def test_commands_refuse_what_is_of_another_mode(campaign, name):
     inside = f"--campaign={campaign.pk}"
     for arguments, said in (
         ([inside, f"--template={general.pk}", f"--search={make_search(campaign).pk}"], "別の管理モード"),
-        ([inside, f"--template={mine.pk}", f"--search={make_search(None).pk}"], "別の管理モード"),
-        ([inside, f"--template={mine.pk}", f"--search={make_search(other).pk}"], "別の管理モード"),
+        ([inside, f"--template={mine.pk}", f"--search={make_search(None).pk}"], "この管理モードには"),
+        ([inside, f"--template={mine.pk}", f"--search={make_search(other).pk}"], "この管理モードには"),
         ([f"--template={mine.pk}", f"--search={make_search(None).pk}"], "別の管理モード"),
         (
             [inside, f"--template={mine.pk}", f"--leads={lead.pk},{stranger.pk}"],
