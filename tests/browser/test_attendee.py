@@ -16,7 +16,7 @@ TODAY = "/e/ai-today/"
 def test_from_the_form_to_the_door_and_my_page(walk, phone):
     """APP-2, APP-3, APP-4, TKT-1, TKT-4, NAV-2"""
     page = phone.page
-    address = f"attendee-{uuid.uuid4().hex[:8]}@story.example.jp"
+    address = f"{uuid.uuid4().hex[:8]}@attendee.example.jp"
 
     # ---- the campaign's page and its form, on a phone
     phone.go(TODAY)

@@ -1,5 +1,6 @@
 """TKT-4: a phone at the door whose network goes away, in a real browser."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -68,6 +69,14 @@ def says(page, message, detail=""):
     page.locator(".outcome", has_text=message).filter(has_text=detail).wait_for()
 
 
+def wait_until(page, question, seconds=30):
+    """`question` is an async function; wait_for_function takes the promise itself for a yes."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(question):
+        assert time.monotonic() < deadline, question
+        page.wait_for_timeout(100)
+
+
 def nothing_unsent(page):
     page.locator(".unsent[hidden]").wait_for(state="attached")
 
@@ -117,7 +126,7 @@ def test_the_page_opens_without_the_network(at_the_door, codes):
     """TKT-4: a phone that was put away and taken out again"""
 
     def steps(page):
-        page.wait_for_function(WORKER_HOLDS_ALL)
+        wait_until(page, WORKER_HOLDS_ALL)
         page.context.set_offline(True)
         scan(page, codes[0])
         page.get_by_text("未送信 1 件").wait_for()
