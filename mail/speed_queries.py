@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from mail.brake_queries import readable
 from mail.check_items import CheckItem
 from mail.delivery.slowed import RedisAway, SlowedSite, slowed_sites
-from mail.delivery.speed_rules import GENERAL, SpeedRule, rule_for, speed_rules
+from mail.delivery.speed_rules import GENERAL, SpeedRule, forget_speed_rules, rule_for, speed_rules
 from mail.models import SendingDomain
 from mail.results import ResultGroup
 from mail.sending_domains import kept_items
@@ -42,7 +42,9 @@ class RuleLine:
 
 
 def rule_lines() -> list[RuleLine]:
-    """Own rules first, as they are asked. Two queries at most."""
+    """Own rules first, as they are asked. Two queries at most. Read anew: another process may have deleted a rule that
+    this one still remembers."""
+    forget_speed_rules()
     rows = {row.key or f"own:{row.pk}": row for row in DomainRule.objects.select_related("updated_by")}
     return [RuleLine(rule, rows.get(rule.key)) for rule in speed_rules()]
 

@@ -417,3 +417,13 @@ def test_what_the_live_check_said_of_the_ptr(client, misaki):
     checks = {source.address: check for source, _warmup, check in answer.context["sources"]}
     assert checks["192.0.2.1"].state == WRONG and checks["192.0.2.11"] is None
     assert str(checks["192.0.2.1"].text)[:10] in answer.content.decode()
+
+
+def test_a_rule_that_another_process_deleted_is_not_drawn(client):
+    """RATE-1: this process remembers rules for some seconds"""
+    client.force_login(make_user())
+    DomainRule.objects.create(name="受信側九号", domains=["own.example.jp"])
+    assert "受信側九号" in client.get("/mail/speed/").content.decode()
+    DomainRule.objects.filter(name="受信側九号").delete()
+    page = client.get("/mail/speed/")
+    assert page.status_code == 200 and "受信側九号" not in page.content.decode()
