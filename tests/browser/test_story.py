@@ -83,7 +83,8 @@ def test_the_main_job(walk, tmp_path):
     walk.go(f"/mail/templates/{template}/test/")
     page.fill("input[name=addresses]", "me@story.example.jp")
     walk.picture("test-send")
-    page.get_by_role("button", name="テスト送信する").click()
+    with page.expect_navigation():  # or going to the inbox at once would take the form back
+        page.get_by_role("button", name="テスト送信する").click()
     walk.wait_for_mail("me@story.example.jp", "【テスト】")
 
     # ---- by search: dry run per reason, confirm, watch
