@@ -33,13 +33,19 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
+def demo_data(tmp_path_factory):
+    """The folder of the demo: its servers, inbox and logs."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="session")
+def demo(demo_data):
     """The address of a fresh demo with sample data, on servers of its own; stopped by its process id.
     DEMO=http://127.0.0.1:8000 walks through a demo that already runs."""
     if running := os.environ.get("DEMO"):
         yield running
         return
-    data = tmp_path_factory.mktemp("demo")
+    data = demo_data
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -88,7 +94,8 @@ def browser():
 class Walk:
     """A page with the few words the story needs; keeps what the browser complained about."""
 
-    def __init__(self, context, address):
+    def __init__(self, context, address, logs=""):
+        self.logs = logs
         self.page = context.new_page()
         self.page.set_default_timeout(20_000)
         self.address = address
@@ -117,7 +124,15 @@ class Walk:
             if found.count():
                 return found.first
             self.page.wait_for_timeout(500)
-        raise AssertionError(f"no mail “{subject}” for {address} in the inbox")
+        raise AssertionError(f"no mail “{subject}” for {address} in the inbox\n{self.what_happened()}")
+
+    def what_happened(self):
+        """What the product says of the newest mails, and the ends of the demo's logs."""
+        self.go("/mail/deliveries/")
+        said = [self.page.locator("main").inner_text()[:3000]]
+        for log in sorted(Path(self.logs).glob("**/*.log")) if self.logs else []:
+            said.append(f"---- {log.name}\n{log.read_text(errors='replace')[-2500:]}")
+        return "\n".join(said)
 
     def open_mail(self, address, subject):
         self.wait_for_mail(address, subject).click()
@@ -137,18 +152,18 @@ class Walk:
 
 
 @pytest.fixture
-def walk(browser, demo):
+def walk(browser, demo, demo_data):
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, locale="ja-JP", timezone_id="Asia/Tokyo"
     )
-    yield Walk(context, demo)
+    yield Walk(context, demo, demo_data)
     context.close()
 
 
 @pytest.fixture
-def phone(browser, demo):
+def phone(browser, demo, demo_data):
     context = browser.new_context(
         viewport={"width": 360, "height": 740}, locale="ja-JP", timezone_id="Asia/Tokyo"
     )
-    yield Walk(context, demo)
+    yield Walk(context, demo, demo_data)
     context.close()
