@@ -12,7 +12,9 @@ COPY manage.py ./
 COPY smp ./smp
 COPY settings ./settings
 COPY leads ./leads
+COPY campaigns ./campaigns
 COPY mail ./mail
+COPY tracking ./tracking
 COPY templates ./templates
 COPY locale ./locale
 

@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "leads",
     "campaigns",
     "mail",
+    "tracking",
     "smp",
 ]
 MIDDLEWARE = [

@@ -15,9 +15,11 @@ urlpatterns = [
     api.rest,
     path("leads/", include("leads.urls")),
     path("mail/", include("mail.urls")),
+    path("tracking/", include("tracking.urls")),
     path("settings/", include("settings.urls")),
     path("", include("campaigns.public_urls")),
     path("", include("mail.public_urls")),
+    path("", include("tracking.public_urls")),
     path("", include("settings.account_urls")),
 ]
 

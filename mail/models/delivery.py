@@ -33,6 +33,7 @@ class DeliveryKind(models.TextChoices):
     TEST = "test", _("Test send")
     SINGLE = "single", _("Single mail")
     ALERT = "alert", _("Message to administrators")  # without a lead
+    STEP = "step", _("Step mail")
     AUTOMATIC = "automatic", _("Automatic mail")  # of a campaign or my page; to staff: without a lead
 
 
@@ -79,6 +80,7 @@ class Delivery(models.Model):
     # Of automatic mails: which one (mail/mail_kinds.py) and the application it is about.
     mail_kind = models.CharField(max_length=40, blank=True, default="", db_default="")
     application_id = models.BigIntegerField(null=True)
+    step_mail_id = models.BigIntegerField(null=True)  # of kind step
     # Merge values known only when it was decided (a login link, what was changed); they go before the lead's.
     given_values = models.JSONField(null=True)
     template = models.ForeignKey(
@@ -158,6 +160,11 @@ class Delivery(models.Model):
                 fields=["application_id", "mail_kind"],
                 condition=Q(application_id__isnull=False),
                 name="delivery_application",
+            ),
+            models.Index(
+                fields=["step_mail_id", "state", "reason"],
+                condition=Q(step_mail_id__isnull=False),
+                name="delivery_step",
             ),
             models.Index(fields=["-id"], condition=Q(kind="automatic"), name="delivery_automatic"),
             # test mails, single mails and alerts are few beside the wizard's

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import Campaign
 from leads.models import DmPermission, Lead, SavedSearch
+from mail.models.counting import Counting
 from mail.models.template import MailTemplate, Purpose, TemplateSnapshot
 
 
@@ -42,7 +43,7 @@ def default_dm_permissions() -> list[str]:
     return [DmPermission.WANTED.value]
 
 
-class SendJob(models.Model):
+class SendJob(Counting):
     """One run of the send wizard (or of `manage.py send`). Times are stored, counts come from the deliveries."""
 
     rule = models.CharField(max_length=10, choices=RecipientRule)
@@ -77,6 +78,8 @@ class SendJob(models.Model):
     finished_at = models.DateTimeField(null=True)
     halt_reason = models.TextField(blank=True, default="")
     heartbeat_at = models.DateTimeField(null=True)  # of the process that resolves it
+    # TRK-5: {"gone": [urls], "new": [urls]} between the reservation and the start; None = nothing was counted
+    links_changed = models.JSONField(null=True)
     counts = models.JSONField(default=dict)  # {"state": {...}, "reason": {...}} as last counted
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -116,6 +116,20 @@ def _reason_sentence(delivery: Delivery) -> str:
             return _("Not sent: this automatic mail was switched off in the mail settings at %(at)s.") % {
                 "at": at
             }
+        case Reason.CONDITION:
+            return _("Not sent: the lead did not match the step mail's condition at %(at)s.") % {"at": at}
+        case Reason.APPLICATION_CANCELLED:
+            return _("Not sent: the application had been cancelled when the step mail was due (%(at)s).") % {
+                "at": at
+            }
+        case Reason.STEP_DELETED:
+            return _("Not sent: the step mail was deleted before this mail was handed over (%(at)s).") % {
+                "at": at
+            }
+        case Reason.TOO_LATE:
+            return _(
+                "Not sent: the step mail was due long ago when it could be decided (%(at)s), after an outage or a pause."
+            ) % {"at": at}
         case Reason.UNSUBSCRIBED_LATE:
             return _("Not sent: the recipient unsubscribed before the mail was handed over (%(at)s).") % {
                 "at": at

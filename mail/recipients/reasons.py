@@ -15,6 +15,11 @@ class Reason(models.TextChoices):
     ALREADY_SENT = "already_sent", _("This template was already sent")
     DUPLICATE = "duplicate", _("Duplicate address")
     AUTOMATIC_OFF = "automatic_off", _("Automatic mail is switched off")  # NAV-2 「自動送信 OFF」
+    # Of step mails (mail/step_mail.py), beside those above.
+    CONDITION = "condition", _("Does not match the condition")
+    APPLICATION_CANCELLED = "application_cancelled", _("The application was cancelled")
+    STEP_DELETED = "step_deleted", _("The step mail was deleted")
+    TOO_LATE = "too_late", _("Overdue for too long")
     # After the decision: found at the last moment, or an act of an administrator.
     UNSUBSCRIBED_LATE = "unsubscribed_late", _("Unsubscribed after the start")
     MERGED_ADDRESS = "merged_address", _("A merge field gave no e-mail address")
@@ -34,5 +39,10 @@ DECIDED_AT_ONCE = (
     Reason.AUTOMATIC_OFF,
 )  # fmt: skip
 
+# What mail/step_mail.py can answer when a mail is due: before the statement of mail/recipients/ is asked.
+DECIDED_AT_STEP = (Reason.DELETED, Reason.TOO_LATE, Reason.APPLICATION_CANCELLED, Reason.CONDITION)
+
 # Who was never addressed; the other reasons came later.
-NEVER_ADDRESSED = (*DECIDED_AT_START, Reason.AUTOMATIC_OFF)
+NEVER_ADDRESSED = (
+    *DECIDED_AT_START, Reason.AUTOMATIC_OFF, Reason.TOO_LATE, Reason.APPLICATION_CANCELLED, Reason.CONDITION,
+)  # fmt: skip

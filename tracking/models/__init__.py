@@ -1,0 +1,15 @@
+"""Hits and page views. One file per noun; import them from here."""
+
+from tracking.models.mail_hit import HitKind, MailHit, Verdict
+from tracking.models.page_view import Identification, IdentifiedBy, PageView, TrackedSite, Visitor
+
+__all__ = [
+    "HitKind",
+    "Identification",
+    "IdentifiedBy",
+    "MailHit",
+    "PageView",
+    "TrackedSite",
+    "Verdict",
+    "Visitor",
+]
