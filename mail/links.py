@@ -4,18 +4,39 @@ stored, no link can be guessed or altered, and none expires (OPT-1).
 Id 0 stands for "nobody": links of test mails carry it, so that trying one out never unsubscribes a real lead.
 """
 
+import re
 from typing import NamedTuple
 
 from django.conf import settings
 
-from smp.lib.signing import read_id, sign_id
+from smp.lib.signing import read_id, read_pair, sign_id, sign_pair
 
 NOBODY = 0
 OPT_OUT_PATH = "/u/"  # mail/public_urls.py: "u/<token>", URL name opt_out
 ONE_CLICK_PATH = "/u1/"  # "u1/<token>", URL name one_click
+# Answered by tracking/, above mail/.
+CLICK_PATH = "/l/"  # "l/<token>"
+OPEN_PATH = "/o/"  # "o/<token>.gif"
+MY_PAGE_PATH = "/m/"  # "m/<token>"
+
+_PAIR = re.compile(r"[0-9a-v]{1,16}\.[0-9a-v]{1,16}\.[0-9a-v]{16}(?![0-9a-z])", re.ASCII | re.IGNORECASE)
 
 
 class OneClick(NamedTuple):
+    lead_id: int
+    delivery_id: int
+
+
+class Click(NamedTuple):
+    """NOBODY as the delivery: a link of a test mail. It leads on, and nothing is counted."""
+
+    delivery_id: int
+    url_id: int
+
+
+class MyPageLink(NamedTuple):
+    """NOBODY as the lead: a link of a test mail. It identifies nobody."""
+
     lead_id: int
     delivery_id: int
 
@@ -43,6 +64,39 @@ def read_one_click(token: str) -> OneClick | None:
     delivery_id = int(number)
     lead_id = read_id(f"one-click-{delivery_id}", signed)
     return None if lead_id is None else OneClick(lead_id, delivery_id)
+
+
+def click_url(delivery_id: int, url_id: int) -> str:
+    """A counted link (TRK-6): it leads to the stored URL of that id and nowhere else."""
+    return f"{settings.BASE_URL}{CLICK_PATH}{sign_pair('click', delivery_id, url_id)}"
+
+
+def read_click(token: str) -> Click | None:
+    """The delivery and the CountedUrl, or None for a token that was not made here."""
+    found = _PAIR.match(token)  # mail programs take text that follows a bare URL into the link
+    ids = read_pair("click", found[0]) if found else None
+    return None if ids is None else Click(*ids)
+
+
+def open_url(delivery_id: int) -> str:
+    """The image by which the opening of an HTML mail is seen (TRK-1)."""
+    return f"{settings.BASE_URL}{OPEN_PATH}{sign_id('open', delivery_id)}.gif"
+
+
+def read_open(token: str) -> int | None:
+    """The delivery's id, or None for a token that was not made here. With or without ".gif"."""
+    return read_id("open", token.strip().lower().removesuffix(".gif"))
+
+
+def my_page_url(lead_id: int, delivery_id: int) -> str:
+    """The link to my page that says who follows it, and from which mail they came (WEB-1); it logs nobody in."""
+    return f"{settings.BASE_URL}{MY_PAGE_PATH}{sign_pair('my-page-link', lead_id, delivery_id)}"
+
+
+def read_my_page(token: str) -> MyPageLink | None:
+    """The lead and the delivery, or None for a token that was not made here."""
+    ids = read_pair("my-page-link", token)
+    return None if ids is None else MyPageLink(*ids)
 
 
 def envelope_sender(delivery_id: int) -> str:

@@ -270,10 +270,12 @@ def _box(secret: str) -> Fernet:
 
 def _opened(key: DkimKey) -> bytes | None:
     """PKCS#8; None when it cannot be read: another secret, a revoked key, a damaged row."""
-    try:
-        return _box(settings.SECRET_KEY).decrypt(bytes(key.private_key))
-    except InvalidToken:
-        return None
+    for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        try:
+            return _box(secret).decrypt(bytes(key.private_key))
+        except InvalidToken:
+            continue
+    return None
 
 
 def _lost_text() -> str:

@@ -16,6 +16,12 @@ _DEVELOPMENT_SECRET = "development-only-secret-never-use-this-in-production"
 SECRET_KEY = env_str("SMP_SECRET_KEY", _DEVELOPMENT_SECRET if DEVELOPMENT else None)
 if not DEVELOPMENT and (SECRET_KEY == _DEVELOPMENT_SECRET or len(SECRET_KEY) < 32):
     raise ConfigurationError("SMP_SECRET_KEY: at least 32 random characters are needed (see .env.example).")
+# Former keys, newest first: what they signed (links in mails, sessions) and encrypted is still read, nothing new is made.
+SECRET_KEY_FALLBACKS = env_list("SMP_SECRET_KEY_FALLBACKS")
+if any(len(key) < 32 for key in SECRET_KEY_FALLBACKS):
+    raise ConfigurationError(
+        "SMP_SECRET_KEY_FALLBACKS: former keys, separated by commas; one of them is too short."
+    )
 
 # Where people reach the product: links in mails are made from it.
 BASE_URL = env_str("SMP_BASE_URL", "http://127.0.0.1:8000" if DEVELOPMENT else None).rstrip("/")

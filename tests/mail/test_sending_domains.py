@@ -65,8 +65,10 @@ def test_private_keys_are_encrypted_at_rest(db, settings):
     number = opened.private_numbers().p.to_bytes(128, "big")
     assert number not in stored
     assert base64.b64encode(number)[:40] not in stored
-    settings.SECRET_KEY = "another-secret-of-more-than-32-characters"
+    former, settings.SECRET_KEY = settings.SECRET_KEY, "another-secret-of-more-than-32-characters"
     assert rules._opened(key) is None
+    settings.SECRET_KEY_FALLBACKS = [former]
+    assert rules._opened(key) is not None
 
 
 def test_rotation_in_two_steps(dns, db):

@@ -19,6 +19,7 @@ GOOD = {"SMP_DEVELOPMENT": "1", "DATABASE_URL": "postgresql://a@b/c", "REDIS_URL
             {"SMP_DEVELOPMENT": "0", "SMP_SECRET_KEY": "short"},
             "SMP_SECRET_KEY: at least 32 random characters",
         ),
+        ({"SMP_SECRET_KEY_FALLBACKS": f"{'x' * 40},short"}, "SMP_SECRET_KEY_FALLBACKS: former keys"),
         ({"SMP_DEVELOPMENT": "maybe"}, "SMP_DEVELOPMENT='maybe': expected 0 or 1"),
         ({"DATABASE_URL": "mysql://a@b/c"}, "DATABASE_URL: expected postgresql://"),
         ({"DATABASE_URL": "postgresql://a@b:99999/c"}, "DATABASE_URL: Port out of range"),
