@@ -2,7 +2,8 @@
 FROM python:3.12-slim
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN useradd --system --uid 10001 --create-home --home-dir /home/smp smp
+RUN useradd --system --uid 10001 --create-home --home-dir /home/smp smp \
+ && install --directory --owner smp --mode 700 /var/lib/smp/spool
 WORKDIR /app
 
 COPY requirements.lock ./
@@ -24,7 +25,7 @@ RUN python -c "from smp.translations import compile_catalogue; compile_catalogue
     SMP_MAIL_DOMAIN=build.invalid SMP_RELAY=build.invalid:25 \
     DATABASE_URL=postgresql://build@build.invalid/build REDIS_URL=redis://build.invalid/0 \
     python manage.py collectstatic --noinput \
- && python -m compileall -q smp settings leads mail
+ && python -m compileall -q smp settings leads campaigns mail tracking
 
 USER smp
 EXPOSE 8000 2525

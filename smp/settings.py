@@ -129,6 +129,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TIMEZONE = "Asia/Tokyo"
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "mail.tasks.tick", "schedule": 2.0, "options": {"expires": 10}},
+    "flush-hits": {"task": "tracking.tasks.flush_hits", "schedule": 2.0, "options": {"expires": 10}},
     "check-sending-domains": {
         "task": "mail.tasks.check_sending_domains",
         "schedule": 600.0,
@@ -177,6 +178,14 @@ WHITENOISE_USE_FINDERS = DEVELOPMENT
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# Files that hold opens, clicks and page views of this host until they are stored (tracking/spool.py).
+SPOOL_FOLDER = env_str(
+    "SMP_SPOOL",
+    str(Path(env_str("SMP_DATA", str(BASE_DIR / ".data"))) / "spool")
+    if DEVELOPMENT
+    else "/var/lib/smp/spool",
+)
 
 # Mail: our own domain, that of the envelope sender, and the way out: a relay (host:port) or, without one, straight to
 # the receivers' MX. SMP_DNS and SMP_SMTP_PORT lead the MX way to servers of a test's own.

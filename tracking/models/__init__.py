@@ -2,6 +2,7 @@
 
 from tracking.models.mail_hit import HitKind, MailHit, Verdict
 from tracking.models.page_view import Identification, IdentifiedBy, PageView, TrackedSite, Visitor
+from tracking.models.refused_hit import RefusedHit
 
 __all__ = [
     "HitKind",
@@ -9,6 +10,7 @@ __all__ = [
     "IdentifiedBy",
     "MailHit",
     "PageView",
+    "RefusedHit",
     "TrackedSite",
     "Verdict",
     "Visitor",

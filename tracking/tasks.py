@@ -1,0 +1,22 @@
+"""Celery's doors to tracking/."""
+
+import logging
+
+from celery import shared_task
+from django.utils import timezone
+
+from mail.hints import hint
+from tracking import flush, spool, stream
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def flush_hits() -> None:
+    """Every two seconds. Redis being away is no error here: hits wait in the files of their hosts."""
+    try:
+        spool.settle()
+        if flush.flush(timezone.now()) and stream.look().length >= flush.BATCH:
+            hint("tracking.tasks.flush_hits", expires=10)
+    except stream.AWAY_ERRORS as error:
+        logger.warning("hits are not stored while Redis is away: %s", error)
