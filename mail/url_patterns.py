@@ -178,7 +178,7 @@ def _like(glob: str, subject: str) -> bool:
 
 def _host(netloc: str, scheme: str) -> str:
     """ValueError when it is none. The port stays where it is not the scheme's own."""
-    name, colon, port = netloc.rpartition(":") if re.search(r":\d*$", netloc) else (netloc, "", "")
+    name, _colon, port = netloc.rpartition(":") if re.search(r":\d*$", netloc) else (netloc, "", "")
     name = unicodedata.normalize("NFKC", name).lower().rstrip(".")
     if not name.isascii():
         name = idna.encode(name, uts46=True).decode("ascii").lower()  # UnicodeError is a ValueError

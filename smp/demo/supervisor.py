@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -128,16 +129,37 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def free_port(wanted: int, *, taken: set[int] | None = None) -> int:
-    """`wanted`, or the next port of this host nobody listens on. OSError when there is none within a hundred."""
+_claimed: list[IO[str]] = []  # the locks of this process's ports, held until it ends
+
+
+def claim_port(wanted: int) -> int:
+    """`wanted`, or the next port of this host nobody listens on; OSError when there is none within a hundred. No other
+    demo is given it as long as this process lives: between the choice and the server's start lie many seconds, in which
+    a second demo would choose the same."""
+    folder = Path(tempfile.gettempdir()) / f"smp-demo-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     for port in range(wanted, wanted + 100):
-        if port in (taken or set()):
+        lock = (folder / str(port)).open("a", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another demo's, or claimed by this one already
+            lock.close()
             continue
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
+        if _nobody_listens(port):
+            _claimed.append(lock)
             return port
+        lock.close()
     raise OSError(f"no free port from {wanted} to {wanted + 99}")
+
+
+def _nobody_listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def page_answers(url: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smp.demo.supervisor import AlreadyRunningError, Supervisor, free_port, only_one, page_answers
+from smp.demo.supervisor import AlreadyRunningError, Supervisor, claim_port, only_one, page_answers
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 OWN = ("DATABASE_URL", "REDIS_URL", "SMP_DEMO_INBOX", "SMP_RELAY", "SMP_BASE_URL", "SMP_INTAKE_LISTEN")
@@ -33,6 +33,12 @@ def manage(*arguments, data):
     environment = {name: value for name, value in os.environ.items() if name not in OWN}
     environment |= {"SMP_DATA": str(data), "SMP_DEVELOPMENT": "1", "PYTHONUNBUFFERED": "1"}
     return [sys.executable, str(PROJECT / "manage.py"), *arguments], environment
+
+
+def unused_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def wait_for(condition, seconds):
@@ -70,7 +76,7 @@ def processes_alive(processes):
 
 @pytest.mark.faults
 def test_demo_starts_from_nothing_serves_restarts_and_leaves_nothing_behind(data):
-    port = free_port(8140)
+    port = unused_port()
     command, environment = manage("demo", "--port", str(port), data=data)
     output = data / "output.txt"
     with output.open("wb") as file:
@@ -195,4 +201,18 @@ def test_taken_port_is_passed_over():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert free_port(port) > port
+        assert claim_port(port) > port
+
+
+def test_port_of_another_demo_is_passed_over_before_anybody_listens():
+    port = unused_port()
+    other = subprocess.Popen(
+        [sys.executable, "-c", f"from smp.demo.supervisor import claim_port; print(claim_port({port}), flush=True); input()"],
+        cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with other:
+        assert int(other.stdout.readline()) == port
+        assert claim_port(port) > port
+        other.communicate(b"\n")
+    assert claim_port(port) == port, "its claim ends with it"
+    assert claim_port(port) != port, "nobody is given it twice"

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from smp import embedded
-from smp.demo.supervisor import AlreadyRunningError, Supervisor, free_port, only_one, page_answers
+from smp.demo.supervisor import AlreadyRunningError, Supervisor, claim_port, only_one, page_answers
 from smp.demo.zones import BOUNCE_DOMAIN
 from smp.translations import compile_if_needed
 
@@ -55,10 +55,8 @@ class Command(BaseCommand):
         if reset:
             self.start_over(data)
         compile_if_needed()
-        web = free_port(port)
-        inbox = free_port(2525, taken={web})
-        intake = free_port(inbox + 1, taken={web, inbox})
-        dns = free_port(15353, taken={web, inbox, intake})
+        web, inbox = claim_port(port), claim_port(2525)
+        intake, dns = claim_port(inbox + 1), claim_port(15353)
         url = f"http://127.0.0.1:{web}"
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "smp.settings",
