@@ -159,8 +159,7 @@ class _Applying:
             record_audit(
                 "application.create", application, user=self.user, ip=self.ip, now=self.now, state=state
             )
-        if self.tell:
-            announce(_received(application, now=self.now))
+        announce(_received(application, now=self.now, tell=self.tell))
         return Applied(application, Outcome(state.value))
 
     def _known(self, identified: Lead | None) -> Lead | None:
@@ -257,8 +256,7 @@ def confirm(application: Application, *, now: datetime, tell: bool = True) -> Ap
         else:
             current.waiting_since = now
         current.save(update_fields=["state", "confirmed_at", "applied_at", "waiting_since"])
-        if tell:
-            announce(_received(current, now=now))
+        announce(_received(current, now=now, tell=tell))
     return current
 
 
@@ -282,7 +280,7 @@ def _confirmed_lead(application: Application, *, now: datetime) -> Lead:
     return write_to_known(lead, values, origin, proved=True, registration=Registration.FULL)
 
 
-def _received(application: Application, *, now: datetime) -> Happening:
+def _received(application: Application, *, now: datetime, tell: bool = True) -> Happening:
     """What an applicant is told, by where the application stands."""
     values: dict[str, str] = {}
     event = {ApplicationState.APPLIED: Event.RECEIVED, ApplicationState.WAITING: Event.WAITING}.get(
@@ -293,5 +291,6 @@ def _received(application: Application, *, now: datetime) -> Happening:
         values[CONFIRM_URL] = confirm_url(application)
         address = str(application.entered.get("email") or "")  # the address that is to be confirmed
     return Happening(
-        event, application.lead, now, campaign=application.campaign, application=application, values=values, address=address
+        event, application.lead, now, campaign=application.campaign, application=application, values=values, address=address,
+        tell=tell,
     )  # fmt: skip

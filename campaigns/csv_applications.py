@@ -180,8 +180,7 @@ def write(lead_import: LeadImport, columns: Sequence[Column], now: datetime, bea
         ]  # fmt: skip
         Application.objects.bulk_create(applications)
         made += len(applications)
-        if lead_import.tell:
-            _tell(campaign, applications, now)
+        _announce(campaign, applications, now, tell=lead_import.tell)
         beat()
     move_up(campaign, now=now)  # seats that somebody freed behind our back go to who waited before the file
     return made
@@ -248,7 +247,7 @@ def _number(cell: str) -> Any:
     return int(number) if number.is_integer() else number
 
 
-def _tell(campaign: Campaign, applications: Sequence[Application], now: datetime) -> None:
+def _announce(campaign: Campaign, applications: Sequence[Application], now: datetime, *, tell: bool) -> None:
     leads = Lead.objects.in_bulk([one.lead_id for one in applications])
     events = {ApplicationState.APPLIED: Event.RECEIVED, ApplicationState.WAITING: Event.WAITING}
     announce(
@@ -259,6 +258,7 @@ def _tell(campaign: Campaign, applications: Sequence[Application], now: datetime
                 now,
                 campaign=campaign,
                 application=one,
+                tell=tell,
             )
             for one in applications
         )

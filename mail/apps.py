@@ -13,6 +13,7 @@ class MailConfig(AppConfig):
         from mail.lead_panel import register_why_panel
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
+        from mail.step_settings import register_step_settings
         from smp.lib.bench import register_bench
         from smp.lib.mode import BOTH
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
@@ -24,6 +25,7 @@ class MailConfig(AppConfig):
         home_cards.register()
         finder.register()
         register_mail_settings()
+        register_step_settings()
         register_retry_settings()
         register_brake_settings()
         register_alert_settings()

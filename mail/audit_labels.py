@@ -2,8 +2,9 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from leads.models import DmPermission
 from mail.mail_kinds import kind_label
-from mail.models import Delivery, MailSettings, MailTemplate, SendingDomain, SendJob
+from mail.models import Delivery, MailSettings, MailTemplate, SendingDomain, SendJob, StepMail
 from mail.models.send_job import RecipientRule
 from settings.audit import Target, register_action, register_detail, register_target, register_words
 from settings.models import DomainRule, SourceIp
@@ -56,6 +57,19 @@ def register() -> None:
     register_action("source_ip.change", _("Source IP changed"))
     register_action("source_ip.delete", _("Source IP deleted"))
     register_action("delivery.export", _("Mail history exported"))
+    register_target(Target("stepmail", _("Step mail"), "", StepMail))
+    register_action("step_mail.start", _("Step mail put into operation"))
+    register_action("step_mail.change", _("Step mail changed"))
+    register_action("step_mail.stop", _("Step mail stopped"))
+    register_action("step_mail.go_on", _("Step mail in operation again"))
+    register_action("step_mail.delete", _("Step mail deleted"))
+    register_action("step_mail.trouble", _("Step mail held up by the system"))
+    register_detail("template", _("Template"))
+    register_detail("search", _("Condition of the step mail"))
+    register_detail("wait_minutes", _("Minutes from the origin"))
+    register_detail("dm_permissions", _("DM permission"), DmPermission.choices)
+    register_detail("include_sent", _("Also those who were sent it before"))
+    register_detail("url_pattern", _("URL of the page"))
     register_action("template.create", _("Template added"))
     register_action("template.edit", _("Template edited"))
     register_action("template.copy", _("Template copied"))

@@ -52,7 +52,7 @@ class Mail:
 
 def on_happened(sender: object, happenings: list[Happening], **kwargs: object) -> None:
     """The receiver of campaigns.events.happened."""
-    write_mails(happenings)
+    write_mails([one for one in happenings if one.tell])
 
 
 def write_mails(happenings: Sequence[Happening]) -> list[Delivery]:

@@ -232,7 +232,7 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
         found.append(
             Problem(f"template_{problem.field}", f"{problem.label}: {problem.text}", problem.severity)
         )
-    found += _alignment_problems(job, aligned, now=now)
+    found += alignment_problems(job.template, aligned, now=now)
     if not job.dm_permissions:
         found.append(Problem("no_dm_permission", _("Tick at least one value of DM permission.")))
     if DmPermission.UNWANTED in job.dm_permissions and job.template.purpose == Purpose.ADVERTISING:
@@ -285,16 +285,15 @@ def alignment_of(from_address: str, *, now: datetime) -> Alignment:
     return alignment(from_address, now=now, live=settings.REQUIRE_ALIGNMENT or bool(settings.DNS_SERVER))
 
 
-def _alignment_problems(job: SendJob, aligned: Alignment | None, *, now: datetime) -> list[Problem]:
+def alignment_problems(template: MailTemplate, aligned: Alignment | None, *, now: datetime) -> list[Problem]:
     """RATE-5: advertising is refused, a business notice only warned about."""
-    assert job.template is not None
     if aligned is None:
-        aligned = sender_alignment(job, now=now)
-    elif aligned.from_address != job.template.from_address:  # the template was changed this very moment
-        aligned = alignment(job.template.from_address, now=now, live=False)
-    if aligned is None or (aligned.ok and not aligned.overridden):
+        aligned = alignment_of(template.from_address, now=now)
+    elif aligned.from_address != template.from_address:  # the template was changed this very moment
+        aligned = alignment(template.from_address, now=now, live=False)
+    if aligned.ok and not aligned.overridden:
         return []
-    refused = settings.REQUIRE_ALIGNMENT and not aligned.ok and job.template.purpose == Purpose.ADVERTISING
+    refused = settings.REQUIRE_ALIGNMENT and not aligned.ok and template.purpose == Purpose.ADVERTISING
     return [Problem("alignment", aligned.text, "error" if refused else "warning")]
 
 

@@ -92,7 +92,8 @@ class StepWait(models.Model):
             models.UniqueConstraint(fields=["step_mail", "origin_key"], name="step_wait_once_per_origin")
         ]
         indexes = [
-            models.Index(fields=["due_at"], condition=Q(state="waiting"), name="step_wait_due"),
+            # By step mail: what waits for one that is stopped is not looked through every two seconds.
+            models.Index(fields=["step_mail", "due_at"], condition=Q(state="waiting"), name="step_wait_due"),
             models.Index(fields=["step_mail", "state", "reason"], name="step_wait_counts"),
             models.Index(fields=["lead"], name="step_wait_lead"),
             models.Index(
