@@ -29,7 +29,7 @@ def apply(campaign, given=None, *, way="form", now=None, token=None, **options):
 
 @contextmanager
 def heard():
-    """The happenings announced inside, as (event, lead's id); `.all` has them whole."""
+    """What was told inside, as (event, lead's id); `.all` has the happenings whole, also those nobody is mailed about."""
 
     class Heard(list):
         all = []
@@ -38,7 +38,7 @@ def heard():
     found.all = []
 
     def listen(happenings, **_rest):
-        found.extend((str(one.event), one.lead.pk) for one in happenings)
+        found.extend((str(one.event), one.lead.pk) for one in happenings if one.tell)
         found.all.extend(happenings)
 
     happened.connect(listen)

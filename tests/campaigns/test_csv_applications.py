@@ -266,7 +266,7 @@ def test_nothing_is_half_imported(monkeypatch):
     campaign = make_campaign()
     lead_import = check(campaign, THREE)
     monkeypatch.setattr("campaigns.csv_applications.BATCH", 1)
-    monkeypatch.setattr("campaigns.csv_applications._tell", lambda *_rest: 1 / 0)
+    monkeypatch.setattr("campaigns.csv_applications._announce", lambda *_rest, **_more: 1 / 0)
     LeadImport.objects.filter(pk=lead_import.pk).update(tell=True)
     request_commit(lead_import, skip_wrong=False, user=None, now=timezone.now())
     with pytest.raises(ZeroDivisionError):
