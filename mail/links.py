@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from django.conf import settings
 
+from campaigns.confirm_links import CONFIRM_PATH
+from campaigns.my_page.links import ADDRESS_PATH, LOGIN_PATH, PASSWORD_PATH
+from campaigns.tickets import TICKET_PATH
 from smp.lib.signing import read_id, read_pair, sign_id, sign_pair
 
 NOBODY = 0
@@ -18,6 +21,11 @@ ONE_CLICK_PATH = "/u1/"  # "u1/<token>", URL name one_click
 CLICK_PATH = "/l/"  # "l/<token>"
 OPEN_PATH = "/o/"  # "o/<token>.gif"
 MY_PAGE_PATH = "/m/"  # "m/<token>"
+# Ours, of one person each: these, tickets, and what campaigns send (campaigns/public_urls.py).
+_PERSONAL_PATHS = (
+    OPT_OUT_PATH, ONE_CLICK_PATH, CLICK_PATH, OPEN_PATH, MY_PAGE_PATH, TICKET_PATH, CONFIRM_PATH, LOGIN_PATH,
+    PASSWORD_PATH, ADDRESS_PATH,
+)  # fmt: skip
 
 _PAIR = re.compile(r"[0-9a-v]{1,16}\.[0-9a-v]{1,16}\.[0-9a-v]{16}(?![0-9a-z])", re.ASCII | re.IGNORECASE)
 
@@ -39,6 +47,11 @@ class MyPageLink(NamedTuple):
 
     lead_id: int
     delivery_id: int
+
+
+def is_personal(url: str) -> bool:
+    """Whether it is one of our own links that belong to one recipient."""
+    return url.lower().startswith(tuple(settings.BASE_URL.lower() + path for path in _PERSONAL_PATHS))
 
 
 def opt_out_url(lead_id: int) -> str:

@@ -7,9 +7,11 @@ values nor grow without bound. This module knows nothing about which names exist
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import minijinja
 from django.utils.translation import gettext as _
@@ -80,6 +82,14 @@ _TOKEN = re.compile(
 )
 
 
+class Span(NamedTuple):
+    """A piece of a source that is no text: `opening` is {{, {% or {#."""
+
+    opening: str
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
 class Reference:
     """One use of a name in a source."""
@@ -134,7 +144,7 @@ def check_source(source: str) -> list[Reference]:
                 line, _("There are more than %(limit)s merge fields.") % {"limit": MAX_REFERENCES}
             )
     try:
-        _environment(escape=False).add_template("source", source)
+        _environment().add_template("source", source)
     except minijinja.TemplateError as error:
         raise TemplateError(error.line or 1, _explain(error)) from error
     return references
@@ -148,16 +158,26 @@ def used_names(source: str) -> list[str]:
 class Merger:
     """The sources of one mail, compiled once and rendered for each lead. Names without a value become empty."""
 
-    def __init__(self, texts: Mapping[str, str], *, html_parts: frozenset[str] = frozenset()) -> None:
-        """`texts`: {"subject": source, …}. Values are HTML-escaped in `html_parts` only. Raises TemplateError."""
-        self._plain = _environment(escape=False)
-        self._escaped = _environment(escape=True)
+    def __init__(
+        self,
+        texts: Mapping[str, str],
+        *,
+        html_parts: frozenset[str] = frozenset(),
+        add_marks: Callable[[str, str], str] | None = None,
+    ) -> None:
+        """`texts`: {"subject": source, …}. Values are HTML-escaped in `html_parts` only. Raises TemplateError.
+
+        `add_marks(part, source)`: the source with merge fields of the product's own in it, which are not in `names`.
+        """
+        self._plain = _environment()
+        self._escaped = _environment(_escape)
         self._fixed: dict[str, str] = {}
         self._html_parts = html_parts
         names: set[str] = set()
         for part, source in texts.items():
             source = normalise_newlines(source)
             names |= {reference.name for reference in check_source(source)}
+            source = add_marks(part, source) if add_marks else source
             if _OPENING.search(source):
                 self._environment(part).add_template(part, source)
             else:
@@ -184,7 +204,29 @@ class Merger:
         return self._escaped if part in self._html_parts else self._plain
 
 
-def _environment(*, escape: bool) -> minijinja.Environment:
+def render_url(source: str, values: Mapping[str, str]) -> str:
+    """A URL with its merge fields filled, every value percent-encoded (RFC 3986 2.1). Raises TemplateError."""
+    if not _OPENING.search(source):
+        return source
+    try:
+        return str(_url_environment(source).render_template("url", **values))
+    except minijinja.TemplateError as error:
+        raise TemplateError(error.line or 1, _explain(error)) from error
+
+
+@lru_cache(maxsize=1000)
+def _url_environment(source: str) -> minijinja.Environment:
+    check_source(source)
+    environment = _environment(_percent_encoded)
+    environment.add_template("url", source)
+    return environment
+
+
+def _percent_encoded(value: Any) -> str:
+    return "" if value is None else quote(str(value), safe="", errors="replace")
+
+
+def _environment(finalizer: Callable[[Any], str] | None = None) -> minijinja.Environment:
     return minijinja.Environment(
         filters=FILTERS,
         undefined_behavior="lenient",
@@ -192,7 +234,7 @@ def _environment(*, escape: bool) -> minijinja.Environment:
         pycompat=False,
         fuel=FUEL,
         auto_escape_callback=lambda name: False,
-        finalizer=_escape if escape else None,
+        finalizer=finalizer,
     )
 
 
@@ -205,8 +247,8 @@ def _line_of(source: str, offset: int) -> int:
     return source.count("\n", 0, offset) + 1
 
 
-def _blocks(source: str) -> Iterator[tuple[str, str, int]]:
-    """(opening, inside, offset of the inside) for every {{ }} and {% %}; comments are passed over."""
+def spans(source: str) -> Iterator[Span]:
+    """Every {{ }}, {% %} and {# #}, in order. TemplateError for one that is not closed."""
     position = 0
     while opening := _OPENING.search(source, position):
         kind = opening.group()
@@ -219,9 +261,15 @@ def _blocks(source: str) -> Iterator[tuple[str, str, int]]:
                 _line_of(source, opening.start()),
                 _('"%(opening)s" is not closed with "%(closing)s".') % {"opening": kind, "closing": closing},
             )
-        if kind != "{#":
-            yield kind, source[opening.end() : end], opening.end()
         position = end + 2
+        yield Span(kind, opening.start(), position)
+
+
+def _blocks(source: str) -> Iterator[tuple[str, str, int]]:
+    """(opening, inside, offset of the inside) for every {{ }} and {% %}; comments are passed over."""
+    for opening, start, end in spans(source):
+        if opening != "{#":
+            yield opening, source[start + 2 : end - 2], start + 2
 
 
 def _closing(source: str, position: int, closing: str) -> int:
