@@ -5,4 +5,7 @@ class TrackingConfig(AppConfig):
     name = "tracking"
 
     def ready(self) -> None:
-        pass
+        from tracking import audit_labels, search_items
+
+        audit_labels.register()
+        search_items.register()

@@ -1,3 +1,7 @@
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from tracking.views import hit_rules
+
+urlpatterns: list[URLPattern] = [
+    path("hit-rules/", hit_rules.hit_rules, name="hit_rules"),
+]

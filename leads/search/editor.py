@@ -217,6 +217,8 @@ def _kind(item: Item, operator: str) -> str:
 def _input(name: str, source: Item | Part, values: list[str], label: Text, kind: str = "") -> Input:
     if source.type in {ItemType.NUMBER, ItemType.TEXT}:
         return Input(name, "lines", label, values)
+    if source.type == ItemType.DATE:
+        return Input(name, "date", label, values)
     choices: Choices = source.choices()
     known = {key for key, _label in choices}
     missing = [value for value in values if value not in known]

@@ -69,11 +69,13 @@ class Part:
 
     key: str
     label: Text
-    type: ItemType  # TEXT, CHOICE or NUMBER
+    type: ItemType  # TEXT, CHOICE, NUMBER, or DATE (then one value only)
     choices: Callable[[], Choices] = no_choices
     closed: bool = True  # CHOICE: only the values of `choices` are possible
     reference: bool = False  # its values are ids of rows that may be gone since
     labels: Callable[[Sequence[str]], dict[str, Text]] | None = None
+    # Answers a value as it is stored; ValidationError says what is wrong with it.
+    check: Callable[[str], str] = str
 
 
 def askable(source: "Item | Part", values: Sequence[str]) -> list[str]:

@@ -1,0 +1,16 @@
+"""SYS-2: the words of 操作履歴 for tracking."""
+
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from settings.audit import register_action, register_detail
+
+
+def register() -> None:
+    register_action("hits.judge", _("Opens, clicks and page views judged anew"))
+    register_detail("rules_version", _("Version of the rules"))
+    register_detail("judged", pgettext_lazy("judged", "Judged"))
+    register_detail("to_machine", _("Now a machine"))
+    register_detail("to_person", _("Now a person"))
+    register_detail("finished", pgettext_lazy("judged", "Done to the end"))
+    register_detail("since", pgettext_lazy("judged", "What came since"))
