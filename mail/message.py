@@ -4,7 +4,9 @@
     values = values_for(leads, now=now, names=skeleton.names)  # once per batch
     mail = skeleton.build(values[lead.pk], delivery_id=…, lead_id=…, sent_at=…)
 
-RSV-4: the same content, values, ids and `sent_at` give the same bytes, so what was sent can be shown for ever.
+RSV-4: the same content, values, ids and `sent_at` give the same bytes, so what was sent can be shown for ever. That holds for
+counted mails too (TRK-1): the content of their snapshot has `"counted": {URL as written: CountedUrl id}` and `"opens": True`
+(mail/click_count.py), and the links are made of these ids and the delivery's while it merges.
 Line ends are CRLF throughout and nothing else (SMTP smuggling); dot-stuffing is the SMTP client's work.
 """
 
@@ -22,6 +24,7 @@ from django.utils.translation import gettext as _
 
 from mail import links
 from mail.address_fields import envelope_form, split_addresses
+from mail.counted_links import add_at_end, mark, rewrite
 from mail.headers import mailboxes_field, one_line, raw_field, reads_back, text_field
 from mail.japanese import as_iso_2022_jp
 from mail.merge_fields import ADDRESS, OPT_OUT
@@ -39,6 +42,8 @@ _SEVERAL = ("to", "cc", "bcc", "reply_to")
 _SINGLE = ("from_address", "errors_to")
 _ADDRESS_NAMES = (ADDRESS, "email")
 _OPT_OUT_NAMES = (OPT_OUT, "unsubscribe_url")
+_OPEN_MARK = "_open"  # like counted_links.mark: no template can be saved with it
+_OPEN_IMAGE = f'<img src="{{{{ {_OPEN_MARK} }}}}" alt="" width="1" height="1">'
 
 
 class MergeProblem(ValueError):
@@ -107,6 +112,16 @@ def as_test(content: dict[str, Any]) -> dict[str, Any]:
     return content | {"test": True, "subject": TEST_PREFIX + content["subject"], "cc": "", "bcc": ""}
 
 
+def uncounted(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same mail with its links as they are written: for people of ours to look at, and for sending it to one person."""
+    return {key: value for key, value in content.items() if key not in {"counted", "opens"}}
+
+
+def with_address(values: Mapping[str, str], address: str | None) -> dict[str, str]:
+    """Merge values with the address the mail goes to in the place of the lead's own."""
+    return {**values, **dict.fromkeys(_ADDRESS_NAMES, address)} if address is not None else dict(values)
+
+
 class Skeleton:
     """A snapshot's content, compiled. `names` are the merge fields it uses."""
 
@@ -128,7 +143,12 @@ class Skeleton:
             items = split_addresses(content[field], several=field in _SEVERAL)
             self._items[field] = [f"{field}.{number}" for number in range(len(items))]
             sources.update(zip(self._items[field], items, strict=True))
-        self._merger = Merger(sources, html_parts=frozenset({"html_body"}))
+        # Links of a test mail stay as they are: trying one out counts for nobody.
+        self._counted: dict[str, int] = {} if self.test else dict(content.get("counted") or {})
+        self._opens = bool(content.get("opens")) and self._html and not self.test
+        self._marks = [(mark(url_id), url_id) for url_id in dict.fromkeys(self._counted.values())]
+        counting = self._add_marks if self._counted or self._opens else None
+        self._merger = Merger(sources, html_parts=frozenset({"html_body"}), add_marks=counting)
         self.names = self._merger.names
         self._attachments = [attachment_part(part) for part in content["attachments"]]
         # What is the same in every mail is made once; the caches only ever gain entries, so threads may share them.
@@ -157,7 +177,9 @@ class Skeleton:
         if self.test:
             values = {**values, **dict.fromkeys(_OPT_OUT_NAMES, links.opt_out_url(links.NOBODY))}
         elif address is not None:
-            values = {**values, **dict.fromkeys(_ADDRESS_NAMES, address)}
+            values = with_address(values, address)
+        if self._marks or self._opens:
+            values = {**values, **self._links(delivery_id)}
         addresses = self._addresses(values, address or "")
         subject = one_line(self._render("subject", values))
         from_name = one_line(self._render("from_name", values))
@@ -207,6 +229,19 @@ class Skeleton:
             text=text.text,
             html=html.text,
         )
+
+    def _add_marks(self, part: str, source: str) -> str:
+        """TRK-1: a merge field of our own in the place of each counted URL, and the image by which opens are seen."""
+        if part not in {"text_body", "html_body"}:
+            return source
+        source = rewrite(source, part, self._counted)
+        return add_at_end(source, _OPEN_IMAGE) if self._opens and part == "html_body" else source
+
+    def _links(self, delivery_id: int) -> dict[str, str]:
+        made = {name: links.click_url(delivery_id, url_id) for name, url_id in self._marks}
+        if self._opens:
+            made[_OPEN_MARK] = links.open_url(delivery_id)
+        return made
 
     def _render(self, part: str, values: Mapping[str, str]) -> str:
         try:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from mail.address_fields import AddressFieldError
 from mail.automatic_kinds import shown_values
 from mail.merging import TemplateError
-from mail.message import BuiltMail, MergeProblem, Skeleton
+from mail.message import BuiltMail, MergeProblem, Skeleton, uncounted
 from mail.models import Delivery
 
 
@@ -28,13 +28,17 @@ class NotRebuilt(Exception):
     """The mail cannot be shown; the message says why."""
 
 
-def rebuild(delivery: Delivery) -> SentMail:
+def rebuild(delivery: Delivery, *, direct: bool = False) -> SentMail:
     """The bytes handed over for this delivery, without the links only its recipient may follow. NotRebuilt when it was
-    never made. Needs `snapshot`, no other query."""
+    never made. Needs `snapshot`, no other query.
+
+    `direct`: with every counted link as it is written and without the image that counts opens. For whatever shows a mail or
+    sends it to somebody else: a look at it by us is not the recipient's (TRK-4)."""
     if delivery.snapshot is None or delivery.merge_values is None or delivery.sent_at is None:
         raise NotRebuilt(_("This mail was not handed over, so there is nothing that was sent."))
     try:
-        mail = Skeleton(delivery.snapshot.content).build(
+        content = delivery.snapshot.content
+        mail = Skeleton(uncounted(content) if direct else content).build(
             shown_values(delivery.mail_kind, delivery.merge_values), delivery_id=delivery.pk, lead_id=delivery.lead_id, sent_at=delivery.sent_at,
             address=delivery.address or None,
         )  # fmt: skip

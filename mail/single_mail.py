@@ -25,7 +25,7 @@ from mail.automatic_kinds import is_secret
 from mail.hints import hint
 from mail.merge_fields import values_for
 from mail.merging import literal, normalise_newlines, unliteral
-from mail.message import BuiltMail, Skeleton, store_snapshot
+from mail.message import BuiltMail, Skeleton, store_snapshot, uncounted
 from mail.models.delivery import OPEN, Delivery, DeliveryKind, DeliveryState
 from mail.models.template import MailForm, Purpose, TemplateSnapshot
 from mail.sent_mail import NotRebuilt, SentMail, decode_addresses, rebuild
@@ -78,11 +78,11 @@ class Draft:
 
 
 def original_mail(original: Delivery, *, now: datetime) -> SentMail:
-    """The mail as it was sent; one that never went out as it would be made now. NotResendable when it has no lead any
-    more or cannot be made."""
+    """The mail as it was sent, its links as they are written: single mails are not counted. One that never went out as it
+    would be made now. NotResendable when it has no lead any more or cannot be made."""
     lead = _lead_of(original)
     try:
-        return rebuild(original)
+        return rebuild(original, direct=True)
     except NotRebuilt:
         snapshot = original.snapshot or (original.job.snapshot if original.job else None)
         if snapshot is None:
@@ -90,7 +90,7 @@ def original_mail(original: Delivery, *, now: datetime) -> SentMail:
                 _("This mail was never made, so there is nothing to send again. Use the send wizard.")
             ) from None
     try:
-        skeleton = Skeleton(snapshot.content)
+        skeleton = Skeleton(uncounted(snapshot.content))
         values = original.merge_values
         if values is None:
             values = values_for([lead], now=now, names=skeleton.names, campaign_id=original.campaign_id)[

@@ -156,7 +156,7 @@ def get_delivery(request: HttpRequest, delivery_id: int) -> Delivery:
 def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
     one = get_delivery(request, delivery_id)
     try:
-        sent, not_rebuilt = rebuild(one), ""
+        sent, not_rebuilt = rebuild(one, direct=True), ""
     except NotRebuilt as problem:
         sent, not_rebuilt = None, str(problem)
     content = one.snapshot.content if one.snapshot else {}
@@ -164,6 +164,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "delivery": one,
         "campaign_name": _campaign_names([one]).get(one.campaign_id, ""),
         "sent": sent,
+        "counted": bool(content.get("counted") or content.get("opens")),
         "not_rebuilt": not_rebuilt,
         "form_label": MailForm(content["form"]).label if content.get("form") in MailForm.values else "",
         "explanation": explain_delivery(one),
@@ -207,9 +208,9 @@ def _event_label(what: str) -> str:
     }.get(what, what)  # fmt: skip
 
 
-def _sent_or_404(request: HttpRequest, delivery_id: int):
+def _sent_or_404(request: HttpRequest, delivery_id: int, *, direct: bool):
     try:
-        return rebuild(get_delivery(request, delivery_id)).mail
+        return rebuild(get_delivery(request, delivery_id), direct=direct).mail
     except NotRebuilt as problem:
         raise Http404(str(problem)) from problem
 
@@ -228,7 +229,7 @@ def html_part(html: str) -> HttpResponse:
 @require_GET
 def delivery_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """The HTML part alone, for the sandboxed frame."""
-    mail = _sent_or_404(request, delivery_id)
+    mail = _sent_or_404(request, delivery_id, direct=True)
     if not mail.html:
         raise Http404(_("This mail has no HTML part."))
     return html_part(mail.html)
@@ -239,7 +240,7 @@ def delivery_html(request: HttpRequest, delivery_id: int) -> HttpResponse:
 @require_GET
 def delivery_source(request: HttpRequest, delivery_id: int) -> HttpResponse:
     """The bytes as handed over, as a download."""
-    mail = _sent_or_404(request, delivery_id)
+    mail = _sent_or_404(request, delivery_id, direct=False)
     response = HttpResponse(mail.data, content_type="message/rfc822")
     response["Content-Disposition"] = (
         f'attachment; filename="mail-{delivery_id}-{timezone.localtime():%Y%m%d}.eml"'
