@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
@@ -14,8 +13,7 @@ from campaigns.campaign_list import Day
 from campaigns.campaigns import refusals
 from campaigns.consent_texts import current_consent_text
 from campaigns.models import Campaign, CampaignState
-
-CHART_WIDTH, CHART_HEIGHT = 420, 90
+from smp.lib.charts import Column, Series, columns
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,7 @@ def next_steps(campaign: Campaign, *, now: datetime) -> list[Step]:
 
 
 def chart(days: Sequence[Day]) -> SafeString:
-    """Bars as SVG; the numbers stand in the table beside it."""
-    most = max((day.count for day in days), default=0) or 1
-    width = CHART_WIDTH / max(1, len(days))
-    bars = []
-    for place, day in enumerate(days):
-        height = max(round((CHART_HEIGHT - 2) * day.count / most, 1), 1.0 if day.count == 0 else 3.0)
-        fill = "run" if day.count else "wait"
-        bars.append(
-            (fill, f"{place * width + 2:.1f}", f"{CHART_HEIGHT - height:.1f}", f"{width - 4:.1f}", height)
-        )
-    return format_html(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
-        CHART_WIDTH, CHART_HEIGHT, _("Applications a day"),
-        format_html_join("", '<rect class="fill-{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>', bars),
-    )  # fmt: skip
+    """The numbers stand in the table beside it."""
+    title = _("Applications a day")
+    found = [Column(f"{day.day:%m-%d}", [day.count]) for day in days]
+    return columns(title, title, found, [Series(_("Applications"), "run")])

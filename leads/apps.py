@@ -51,7 +51,7 @@ class LeadsConfig(AppConfig):
                 "leads",
                 _("List"),
                 "leads",
-                url_names=("lead", "new_lead", "edit_lead", "delete_lead"),
+                url_names=("lead", "lead_timeline", "new_lead", "edit_lead", "delete_lead"),
                 position=10,
                 modes=BOTH,
             )

@@ -37,7 +37,7 @@ class MailConfig(AppConfig):
         wizard = ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done")
         job = (
             "job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed", "job_content",
-            "job_resend_unknown", "job_retry_failed",
+            "job_resend_unknown", "job_retry_failed", "job_report", "job_report_mails", "job_rates",
         )  # fmt: skip
         register_page(
             Page(
@@ -70,7 +70,7 @@ class MailConfig(AppConfig):
                  url_names=("speed_rule", "speed_own_rule", "speed_rule_add", "speed_rule_delete", "speed_source",
                             "speed_source_add", "speed_source_delete"))
         )  # fmt: skip
-        delivery = ("delivery", "single_mail", "single_mail_confirm", "single_mail_done")
+        delivery = ("delivery", "delivery_hits", "single_mail", "single_mail_confirm", "single_mail_done")
         register_page(
             Page(
                 "mail",

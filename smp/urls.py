@@ -15,6 +15,7 @@ urlpatterns = [
     api.rest,
     path("leads/", include("leads.urls")),
     path("mail/", include("mail.urls")),
+    path("mail/", include("tracking.mail_urls")),
     path("tracking/", include("tracking.urls")),
     path("settings/", include("settings.urls")),
     path("", include("campaigns.public_urls")),

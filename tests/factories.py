@@ -1,15 +1,18 @@
 """Named people and things for tests: one call, sensible values, everything overridable."""
 
+import hashlib
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.utils import timezone
 
 from campaigns.models import Application, Campaign
 from leads.models import DmPermission, Lead
 from mail.message import take_snapshot
-from mail.models import Delivery, MailTemplate, SendJob
+from mail.models import CountedUrl, Delivery, MailTemplate, SendJob
 from settings.models import Role, User
+from tracking.models import MailHit
 
 PASSWORD = "correct-horse-battery"
 
@@ -98,3 +101,16 @@ def make_application(
     if state in moments:
         values.setdefault(moments[state], now)
     return Application.objects.create(campaign=campaign, lead=lead, state=state, **values)
+
+
+def make_hit(delivery: Delivery, kind: str = "open", **values: Any) -> MailHit:
+    """An open or click of a mail, by a person unless told otherwise, written straight to the table."""
+    values.setdefault("at", timezone.now())
+    for name in ("lead_id", "job_id", "step_mail_id", "campaign_id"):
+        values.setdefault(name, getattr(delivery, name))
+    return MailHit.objects.create(uid=uuid4(), kind=kind, delivery_id=delivery.pk, **values)
+
+
+def make_counted_url(url: str = "https://shop.example.jp/", name: str = "資料", **values: Any) -> CountedUrl:
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    return CountedUrl.objects.create(url=url, digest=digest, name=name, **values)

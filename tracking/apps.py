@@ -9,3 +9,9 @@ class TrackingConfig(AppConfig):
 
         audit_labels.register()
         search_items.register()
+
+        from tracking import report_pages
+        from tracking.views import timeline
+
+        report_pages.register()
+        timeline.register()

@@ -14,3 +14,4 @@ def register() -> None:
     register_detail("to_person", _("Now a person"))
     register_detail("finished", pgettext_lazy("judged", "Done to the end"))
     register_detail("since", pgettext_lazy("judged", "What came since"))
+    register_action("report.export", _("Open and click report exported"))
