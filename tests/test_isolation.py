@@ -44,7 +44,7 @@ class Everything:
         campaigns = [things.campaign] if things.campaign else []
         return [
             things.lead, things.template, things.attachment, things.search, things.draft, things.job, things.reserved,
-            things.delivery, things.single, self.lead_import, self.lead_merge, self.application, self.session,
+            things.delivery, things.single, things.step, self.lead_import, self.lead_merge, self.application, self.session,
             self.form_item, self.check_in, *campaigns,
         ]  # fmt: skip
 
@@ -69,6 +69,7 @@ IDS: dict[str, Id] = {
     "attachment_id": lambda things, view: things.mail.attachment.pk,
     "delivery_id": lambda things, view: things.mail.delivery.pk,
     "job_id": _job,
+    "step_id": lambda things, view: things.mail.step.pk,
 }
 # Views whose parameter is only called `pk`, by the beginning of their name.
 BY_VIEW: dict[str, Id] = {

@@ -10,7 +10,15 @@ from campaigns.models import Campaign
 from leads.models import Lead, SavedSearch
 from leads.search import EVERYONE
 from mail.message import take_snapshot
-from mail.models import Delivery, MailTemplate, ReturnedMail, SendJob, SendJobLead, TemplateAttachment
+from mail.models import (
+    Delivery,
+    MailTemplate,
+    ReturnedMail,
+    SendJob,
+    SendJobLead,
+    StepMail,
+    TemplateAttachment,
+)
 from tests.factories import (
     make_application,
     make_campaign,
@@ -37,6 +45,7 @@ class Things:
     reserved: SendJob
     delivery: Delivery
     single: Delivery
+    step: StepMail
 
     @property
     def path(self) -> str:
@@ -78,7 +87,13 @@ def make_things(mark: str, campaign: Campaign | None, user: Any, address: str) -
         digest=mark, kind="failure", delivery_id=delivery.pk, lead_id=lead.pk, job_id=job.pk,
         recipients=[{"address": lead.email, "action": "failed", "status": "5.1.1", "diagnostic": f"{mark} unknown"}],
     )  # fmt: skip
-    return Things(mark, campaign, lead, template, attachment, search, draft, job, reserved, delivery, single)
+    step = StepMail.objects.create(
+        name=f"{mark}のステップ", campaign=campaign, origin="application" if campaign else "page_view", template=template,
+        search=search, state="active", active_since=timezone.now(),
+    )  # fmt: skip
+    return Things(
+        mark, campaign, lead, template, attachment, search, draft, job, reserved, delivery, single, step
+    )
 
 
 def make_scene() -> dict[str, Things]:

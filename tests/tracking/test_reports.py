@@ -413,8 +413,8 @@ def test_a_campaign_sees_its_own_mailings_only(client, urls):
     assert [job.pk for job in jobs.values() if f"/jobs/{job.pk}/" in text] == [jobs[ours].pk]
     steps = [StepMail.objects.create(name="s", origin="application", campaign=one) for one in (ours, theirs)]
     for tail in ("report/", "report/export/", "report/mails/", "report/mails/export/"):
-        assert client.get(f"/c/{ours.pk}/mail/step-mails/{steps[0].pk}/{tail}").status_code == 200
-        assert client.get(f"/c/{ours.pk}/mail/step-mails/{steps[1].pk}/{tail}").status_code == 404
+        assert client.get(f"/c/{ours.pk}/mail/steps/{steps[0].pk}/{tail}").status_code == 200
+        assert client.get(f"/c/{ours.pk}/mail/steps/{steps[1].pk}/{tail}").status_code == 404
 
 
 def test_a_draft_has_no_report(client, misaki):

@@ -36,8 +36,8 @@ def job_report_mails(request: HttpRequest, job_id: int) -> HttpResponse:
 @both_modes
 @needs_view
 @require_GET
-def step_report_mails(request: HttpRequest, step_mail_id: int) -> HttpResponse:
-    return _mails(request, step_context(reported_step(request, step_mail_id)))
+def step_report_mails(request: HttpRequest, step_id: int) -> HttpResponse:
+    return _mails(request, step_context(reported_step(request, step_id)))
 
 
 @both_modes
@@ -50,8 +50,8 @@ def job_report_mails_export(request: HttpRequest, job_id: int) -> StreamingHttpR
 @both_modes
 @needs_view
 @require_GET
-def step_report_mails_export(request: HttpRequest, step_mail_id: int) -> StreamingHttpResponse:
-    return _mails_export(request, step_context(reported_step(request, step_mail_id)))
+def step_report_mails_export(request: HttpRequest, step_id: int) -> StreamingHttpResponse:
+    return _mails_export(request, step_context(reported_step(request, step_id)))
 
 
 def _number(text: str) -> int | None:

@@ -33,9 +33,9 @@ def reported_job(request: HttpRequest, job_id: int) -> SendJob:
     return get_object_or_404(shown_in(campaign_of(request), jobs), pk=min(job_id, BIGGEST_ID))
 
 
-def reported_step(request: HttpRequest, step_mail_id: int) -> StepMail:
+def reported_step(request: HttpRequest, step_id: int) -> StepMail:
     steps = StepMail.objects.select_related("template", "campaign")
-    return get_object_or_404(shown_in(campaign_of(request), steps), pk=min(step_mail_id, BIGGEST_ID))
+    return get_object_or_404(shown_in(campaign_of(request), steps), pk=min(step_id, BIGGEST_ID))
 
 
 def job_context(job: SendJob) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def job_report(request: HttpRequest, job_id: int) -> HttpResponse:
 @both_modes
 @needs_view
 @require_GET
-def step_report(request: HttpRequest, step_mail_id: int) -> HttpResponse:
-    return _report(request, step_context(reported_step(request, step_mail_id)))
+def step_report(request: HttpRequest, step_id: int) -> HttpResponse:
+    return _report(request, step_context(reported_step(request, step_id)))
 
 
 def _report(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
@@ -153,8 +153,8 @@ def job_report_export(request: HttpRequest, job_id: int) -> StreamingHttpRespons
 @both_modes
 @needs_view
 @require_GET
-def step_report_export(request: HttpRequest, step_mail_id: int) -> StreamingHttpResponse:
-    return _export(request, step_context(reported_step(request, step_mail_id)))
+def step_report_export(request: HttpRequest, step_id: int) -> StreamingHttpResponse:
+    return _export(request, step_context(reported_step(request, step_id)))
 
 
 def _export(request: HttpRequest, context: dict[str, Any]) -> StreamingHttpResponse:
