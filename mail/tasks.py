@@ -26,6 +26,7 @@ from mail.delivery.watchdog import watch
 from mail.hints import hint
 from mail.models import SendJob
 from mail.reminders import remind
+from mail.step_due import decide_due
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def tick() -> None:
         hint("mail.tasks.forward_bounces", expires=10)
     _apart(handle_requests, now)
     _apart(remind, now)
+    _apart(decide_due, now)
     if _remember("unconfirmed", "smp:unconfirmed", 1, 60):
         _apart(cancel_unconfirmed, now)
     if _remember("forget", "smp:forget", 1, 3600):

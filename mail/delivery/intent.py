@@ -37,6 +37,8 @@ CASE WHEN d.accepted <> '{}' THEN ''
      WHEN l.unsubscribed_at IS NOT NULL AND d.kind <> 'test'
           AND (j.purpose = 'advertising' OR s.content ->> 'purpose' = 'advertising') THEN 'unsubscribed_late'
      WHEN j.state IN ('stopped', 'deleted') THEN 'stopped'
+     WHEN d.step_mail_id IS NOT NULL
+          AND EXISTS (SELECT FROM mail_stepmail m WHERE m.id = d.step_mail_id AND m.state = 'deleted') THEN 'step_deleted'
      ELSE '' END
 """
 

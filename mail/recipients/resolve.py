@@ -4,6 +4,8 @@ The dry run (EXC-6) and the real decision are the same text; only the last lines
 What this module does not do: change a job's state (mail/send_jobs.py) or send anything (mail/delivery/).
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Q, QuerySet
 
 from leads.models import Lead
@@ -108,9 +111,7 @@ ON CONFLICT (job_id, lead_id) WHERE job_id IS NOT NULL DO NOTHING
     }  # fmt: skip
     sql, parameters = _statement(plan, ending, values, now=now)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtext('smp:template'), %s)", [(plan.template_id or 0) % 2**31]
-        )
+        _one_after_another(cursor, plan)
         cursor.execute(_ROOM, [WORK_MEMORY])
         cursor.execute(sql, parameters)
         written: int = cursor.rowcount
@@ -118,6 +119,64 @@ ON CONFLICT (job_id, lead_id) WHERE job_id IS NOT NULL DO NOTHING
             # With stale statistics the planner scans thousands of entries per fenced update (docs/architecture.md).
             cursor.execute("ANALYZE mail_delivery")
     return written
+
+
+def _one_after_another(cursor: CursorWrapper, plan: Plan) -> None:
+    cursor.execute(
+        "SELECT pg_advisory_xact_lock(hashtext('smp:template'), %s)", [(plan.template_id or 0) % 2**31]
+    )
+
+
+@dataclass(frozen=True)
+class DueWait:
+    """A step mail's wait whose time has come, with what its mail says of its application."""
+
+    pk: int
+    lead_id: int
+    application_id: int | None
+    given: dict[str, str]
+
+
+def resolve_waits(
+    plan: Plan, waits: Sequence[DueWait], *, step_mail_id: int, snapshot_id: int, now: datetime
+) -> int:
+    """Decides waits of one step mail, each of another lead, by the same statement: a delivery each, and the wait knows it.
+    Returns how many are on their way. A lead that is not in the plan's scope gets none: its wait stays.
+
+    Runs inside the caller's transaction, which holds the waits.
+    """
+    ending = """,
+due (id, lead_id, application_id, given) AS (
+    SELECT * FROM unnest(%(waits)s::bigint[], %(leads)s::bigint[], %(applications)s::bigint[], %(given)s::text[])
+),
+written AS (
+    INSERT INTO mail_delivery (step_mail_id, lead_id, kind, campaign_id, template_id, application_id, snapshot_id, given_values,
+        state, reason, decided_at, address, dm_permission, email_valid, registration, unsubscribed_at, related_id, next_at,
+        attempts, subject, enhanced_status, reply, remote_host, failed_address)
+    SELECT %(step)s, lead_id, 'step', %(campaign)s::bigint, %(template)s, application_id, %(snapshot)s,
+        CASE WHEN reason = '' THEN given::jsonb END, CASE reason WHEN '' THEN 'queued' ELSE 'excluded' END, reason, %(now)s,
+        address, dm_permission, email_valid, registration, unsubscribed_at, related_id,
+        CASE WHEN reason = '' THEN %(now)s::timestamptz END, 0, '', '', '', '', ''
+    FROM decision JOIN due USING (lead_id)
+    RETURNING id, lead_id, state
+),
+decided AS (
+    UPDATE mail_stepwait wait SET state = 'decided', decided_at = %(now)s, delivery_id = written.id
+    FROM written JOIN due USING (lead_id) WHERE wait.id = due.id
+)
+SELECT count(*) FROM written WHERE state = 'queued'
+"""
+    values = {
+        "step": step_mail_id, "campaign": plan.campaign_id, "snapshot": snapshot_id, "now": now,
+        "waits": [one.pk for one in waits], "leads": [one.lead_id for one in waits],
+        "applications": [one.application_id for one in waits],
+        "given": [json.dumps(one.given, ensure_ascii=False) if one.given else None for one in waits],
+    }  # fmt: skip
+    sql, parameters = _statement(plan, ending, values, now=now)
+    with connection.cursor() as cursor:
+        _one_after_another(cursor, plan)
+        cursor.execute(sql, parameters)
+        return int(cursor.fetchone()[0])
 
 
 def _ask(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

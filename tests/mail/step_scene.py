@@ -48,7 +48,7 @@ def application_step(**values: Any) -> StepMail:
 
 
 def apply(step: StepMail, lead: Any = None, *, event: Event = Event.RECEIVED, **values: Any) -> Application:
-    """Somebody applies: written straight to the table and told as campaigns do it."""
+    """Somebody applies: written straight to the table and announced, without a mail to them."""
     assert step.campaign is not None
     application = make_application(step.campaign, lead, **values)
     tell(application, event)
@@ -57,7 +57,8 @@ def apply(step: StepMail, lead: Any = None, *, event: Event = Event.RECEIVED, **
 
 def tell(application: Application, event: Event = Event.RECEIVED) -> None:
     now = timezone.now()
-    announce(Happening(event, application.lead, now, campaign=application.campaign, application=application))
+    campaign = application.campaign
+    announce(Happening(event, application.lead, now, campaign=campaign, application=application, tell=False))
 
 
 def look_at(lead: Any, *urls: str, at: Any = None, before_known: bool = False, now: Any = None) -> int:
