@@ -1,16 +1,21 @@
 """What happens to applications and my pages that people are told about. mail/automatic.py listens and writes the mails
 in the same transaction: rolled back, nobody is told; committed, the mail is a row."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import models
 from django.dispatch import Signal
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import Application, Campaign
 from leads.models import Lead
+
+logger = logging.getLogger(__name__)
 
 
 class Event(models.TextChoices):
@@ -62,3 +67,25 @@ def announce(*happenings: Happening) -> None:
     """Call it inside the transaction that makes it true."""
     if happenings:
         happened.send(sender=None, happenings=list(happenings))
+
+
+class Known(models.TextChoices):
+    """WEB-1: how the visitor of a public page proved who they are."""
+
+    APPLICATION = "application", _("Application completed")
+    CONFIRMATION = "confirmation", _("Address confirmed")
+    MY_PAGE_LOGIN = "my_page_login", _("My page login")
+
+
+known = (
+    Signal()
+)  # request: HttpRequest, lead_id: int, how: Known, at: datetime; tracking/known_visitors.py listens
+
+
+def tell_known(request: HttpRequest, lead_id: int, how: Known) -> None:
+    """WEB-1: the browser of `request` is this lead's. After the transaction that made it true, from public pages only: what
+    staff, files and programs register is nobody's browser. Who listens can fail; the page that tells it does not."""
+    answers = known.send_robust(sender=None, request=request, lead_id=lead_id, how=how, at=timezone.now())
+    for listener, problem in answers:
+        if isinstance(problem, Exception):
+            logger.error("%s failed", listener, exc_info=problem)

@@ -21,6 +21,7 @@ from campaigns.applications import apply, confirm
 from campaigns.attendee_pages import attendee_page
 from campaigns.campaign_page import page_of, status_now
 from campaigns.confirm_links import read_confirm_link, to_confirm
+from campaigns.events import Known, tell_known
 from campaigns.models import Application, ApplicationState, ApplicationWay, Campaign, CampaignState
 from campaigns.my_page.session import lead_of
 from campaigns.refusals import ApplicationRefused
@@ -97,10 +98,11 @@ def confirm_application(request: HttpRequest, token: str) -> HttpResponse:
         try:
             if stale:
                 raise ApplicationRefused("changed")
-            confirm(application, now=timezone.now())
+            confirmed = confirm(application, now=timezone.now())
         except ApplicationRefused as refused:
             refusal = refused.text
         else:
+            tell_known(request, confirmed.lead_id, Known.CONFIRMATION)
             return HttpResponseRedirect(request.get_full_path())
     page = {"application": application, "campaign": application.campaign, "refusal": refusal, "stale": stale}
     page["shown"] = shown
@@ -158,7 +160,7 @@ def _send(request: HttpRequest, form: ApplicationForm) -> HttpResponse:
     stamp = protection.read_stamp(request.POST["stamp"], form.campaign)
     assert stamp is not None  # looked at before
     try:
-        apply(
+        applied = apply(
             form.campaign,
             form.entry(),
             way=ApplicationWay.MY_PAGE if form.lead else ApplicationWay.FORM,
@@ -176,6 +178,8 @@ def _send(request: HttpRequest, form: ApplicationForm) -> HttpResponse:
     except ValidationError as problem:  # an item went between the check and now
         form.add_problems(problem)
         return _draw_form(request, form)
+    if applied.application.state != ApplicationState.PROVISIONAL:  # else the link of its mail tells
+        tell_known(request, applied.application.lead_id, Known.APPLICATION)
     return _thanks(form.campaign, form.language)
 
 

@@ -10,6 +10,7 @@ from campaigns import events
 from campaigns.merge_values import about_leads, texts_of
 from campaigns.tickets import dummy_ticket_url
 from leads.models import Lead
+from mail.links import NOBODY, my_page_url
 from mail.merge_fields import MergeField, Text, Values, register_merge_field
 
 LEAD_URL = "リード詳細URL"  # of mails to staff
@@ -17,6 +18,7 @@ EVENT = "お知らせの種類"  # of mails to staff: 申込受付 …
 APPLICANT = "申込者メールアドレス"  # in a mail to staff メールアドレス is that of the reader
 NUMBER = "件数"  # of mails to staff that tell of many at once
 TICKET_URL = "受講票URL"
+MY_PAGE_URL = "マイページURL"
 
 
 def _values(name: str) -> Values:
@@ -29,6 +31,11 @@ def _values(name: str) -> Values:
 
 def _address(leads: Iterable[Lead], now: datetime) -> Mapping[int, str]:
     return {lead.pk: lead.email for lead in leads}
+
+
+def _my_page(leads: Iterable[Lead], now: datetime) -> Mapping[int, str]:
+    """WEB-1: it says who follows it. Of the mail nothing is said: a value is the same in all mails to the lead."""
+    return {lead.pk: my_page_url(lead.pk, NOBODY) for lead in leads}
 
 
 def _nothing(leads: Iterable[Lead], now: datetime) -> Mapping[int, str]:
@@ -65,13 +72,22 @@ def register_application_fields() -> None:
         (TICKET_URL, gettext_lazy("Ticket URL (only with a seat)"), application,
          ("受講票", "申込データ_最新受講票", "ticket_url")),
         ("有効期限", gettext_lazy("Until when the ticket URL is valid"), application, ("ticket_valid_until",)),
-        ("マイページURL", gettext_lazy("My page (URL)"), application, ("my_page_url",)),
     )  # fmt: skip
     for name, label, group, aliases in rows:
         in_test = dummy_ticket_url if name == TICKET_URL else None  # TEST-5
         register_merge_field(
             MergeField(name, label, group, _values(name), aliases, of_campaign=True, in_test=in_test)
         )
+    register_merge_field(
+        MergeField(
+            MY_PAGE_URL,
+            gettext_lazy("My page (URL)"),
+            application,
+            _my_page,
+            ("my_page_url",),
+            in_test=lambda: my_page_url(NOBODY, NOBODY),
+        )
+    )
     register_merge_field(
         MergeField(
             APPLICANT,

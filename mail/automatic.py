@@ -21,10 +21,11 @@ from campaigns.merge_values import NAMES, About, texts_of
 from campaigns.models import Application, Campaign
 from leads.address import check_email, normalise_email
 from leads.models import Lead, Registration
-from mail.application_fields import EVENT, LEAD_URL, NUMBER
+from mail.application_fields import EVENT, LEAD_URL, MY_PAGE_URL, NUMBER
 from mail.automatic_kinds import SECRET, STAFF, TO_PROVISIONAL
 from mail.automatic_texts import standard_content
 from mail.hints import hint
+from mail.links import NOBODY, my_page_url
 from mail.mail_kinds import InForce, in_force, mail_kind_of
 from mail.merge_fields import ADDRESS, canonical_names, values_for
 from mail.message import Skeleton, snapshot_content, store_snapshot
@@ -122,7 +123,7 @@ def _group(happenings: list[Happening], held: InForce, language: str) -> list[De
         texts = _application_texts([one for one, _row in mailed], mail)
         for (one, row), values in zip(mailed, texts, strict=True):
             row.snapshot, row.template = mail.snapshot, mail.template
-            row.given_values = values | _given(one, mail)
+            row.given_values = values | _given(one, mail) | _my_page(one, mail)
     return rows
 
 
@@ -322,6 +323,18 @@ def _given(one: Happening, mail: Mail) -> dict[str, str]:
     """Happening.values, under the names the text is written with."""
     given = {name: storable(value) for name, value in one.values.items()}
     return given | {written: given[name] for written, name in mail.names.items() if name in given}
+
+
+def _my_page(one: Happening, mail: Mail) -> dict[str, str]:
+    """WEB-1: in the lead's own mail the link to my page says who follows it. A mail to another address than the lead's, and
+    those to staff, hold the plain one."""
+    if one.address:
+        return {}
+    return {
+        written: my_page_url(one.lead.pk, NOBODY)
+        for written, name in mail.names.items()
+        if name == MY_PAGE_URL
+    }
 
 
 def storable(text: str) -> str:

@@ -5,9 +5,10 @@ class TrackingConfig(AppConfig):
     name = "tracking"
 
     def ready(self) -> None:
-        from tracking import audit_labels, search_items
+        from tracking import audit_labels, registered, search_items
 
         audit_labels.register()
+        registered.register()
         search_items.register()
 
         from tracking import report_pages

@@ -14,8 +14,10 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from tracking import stream
-from tracking.hits import Hit, from_bytes
+from tracking.hits import IDENTIFY, VIEW, Hit, from_bytes
+from tracking.identify import store_identifications
 from tracking.models import RefusedHit
+from tracking.page_views import store_views
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,10 @@ _LOCK = 0x534D5048  # "SMPH", this task's key among PostgreSQL's advisory locks
 Store = Callable[[Sequence[Hit], datetime], None]
 # Who stores which kinds, in this order: a view is there before somebody says whose browser it was. Each runs in a
 # transaction of its own and may be given a hit twice (it looks at the uid).
-STORES: list[tuple[frozenset[str], Store]] = []
+STORES: list[tuple[frozenset[str], Store]] = [
+    (frozenset({VIEW}), store_views),
+    (frozenset({IDENTIFY}), store_identifications),
+]
 
 
 def flush(now: datetime, *, limit: int = 1_000_000) -> int:

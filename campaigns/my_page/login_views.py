@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from campaigns.events import Known, tell_known
 from campaigns.models import MyPageAccount, MyPageRequest
 from campaigns.my_page import session
 from campaigns.my_page.doors import open_page
@@ -142,6 +143,7 @@ def _draw_forgotten(
 def _enter(request: HttpRequest, account: MyPageAccount) -> HttpResponse:
     response = redirect("my_page")
     session.start(request, response, account, now=timezone.now())
+    tell_known(request, account.lead_id, Known.MY_PAGE_LOGIN)
     return response
 
 

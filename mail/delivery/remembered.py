@@ -31,6 +31,14 @@ class Remembered(Generic[T]):
                     self._value, self._until = self._load(), monotonic() + self._seconds
         return self._value
 
+    def get_or_last(self) -> T:
+        """`get`, but a database that is away changes nothing: what was read before holds."""
+        try:
+            return self.get()
+        except (OperationalError, InterfaceError):
+            self._until = monotonic() + 1.0
+            return self._value
+
     async def current(self) -> T:
         if self._until > monotonic() or self._read_again:
             return self._value

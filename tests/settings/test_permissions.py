@@ -30,6 +30,7 @@ PUBLIC |= {
     "my_page_address", "my_page_confirm_address", "my_page_password", "my_page_mails", "my_page_stop_mails",
     "my_page_want_mails",
 }  # fmt: skip
+PUBLIC |= {"track_script", "view_beacon", "my_page_from_mail"}
 # The API: no login but a key, which each operation asks for (tests/api).
 PUBLIC_API = {
     "api-root", "openapi-json", "openapi-view", "api_nothing_here", "put_visitor", "list_visitors", "get_visitor",
