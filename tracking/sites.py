@@ -14,8 +14,6 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import translation
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from mail.delivery.remembered import Remembered
@@ -77,9 +75,9 @@ def own_host() -> str:
     return host_of(settings.BASE_URL)
 
 
-def tag_of(site: TrackedSite) -> SafeString:
+def tag_of(site: TrackedSite) -> str:
     """What is pasted into each page of the site."""
-    return format_html('<script async src="{}{}?site={}"></script>', settings.BASE_URL, SCRIPT_PATH, site.key)
+    return f'<script async src="{settings.BASE_URL}{SCRIPT_PATH}?site={site.key}"></script>'
 
 
 def script_settings(key: str) -> str:

@@ -10,7 +10,9 @@ from campaigns.models import ApplicationSession, Session
 from campaigns.tickets import read_ticket
 from mail.delivery.claim import claim
 from mail.delivery.compose import Composer
+from mail.links import NOBODY, my_page_url, read_my_page
 from mail.merge_fields import merge_fields, values_for
+from mail.merge_fields import test_values as field_values_in_test
 from mail.message import take_snapshot
 from mail.models import Delivery
 from mail.test_send import send_test
@@ -58,7 +60,7 @@ def test_every_value_in_japanese_and_english():
         "キャンペーン名": "製造業DXセミナー", "開催日": "2026年12月22日(火)", "開催時間": "14:00〜16:00", "会場名": "東京国際フォーラム ホールB5",
         "会場住所": "千代田区1-1", "会場URL": "https://map.example.jp/", "オンラインURL": "https://live.example.jp/",
         "申込番号": application.code, "申込状況": "申込", "申込日": "2026年12月2日(水)", "選択セッション": "基調講演 14:00〜15:00", "申込内容": "",
-        "マイページURL": "http://127.0.0.1:8000/my/", "キャンペーンURL": "http://127.0.0.1:8000/e/dx/",
+        "マイページURL": my_page_url(lead.pk, NOBODY), "キャンペーンURL": "http://127.0.0.1:8000/e/dx/",
         "主催者名": "株式会社エスエムピー", "問い合わせ先": "03-0000-0000",
     }  # fmt: skip
     application.language = "en"
@@ -169,3 +171,14 @@ def test_the_picker_offers_them(client):
         assert word in page
     names = [name for field in merge_fields() for name in field.names]
     assert len(names) == len(set(names))
+
+
+def test_the_link_to_my_page_says_who_follows_it_but_in_test_mails():
+    """WEB-1, TEST-5"""
+    lead = make_lead()
+    url = values(lead)["マイページURL"]
+    assert read_my_page(url.rpartition("/")[2]) == (lead.pk, NOBODY)
+    assert read_my_page(field_values_in_test(["マイページURL"])["マイページURL"].rpartition("/")[2]) == (
+        NOBODY,
+        NOBODY,
+    )

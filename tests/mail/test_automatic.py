@@ -18,6 +18,7 @@ from mail.delivery.compose import Composer, Made
 from mail.delivery.engine import ALL, deliver
 from mail.delivery.failures import recount
 from mail.delivery_list import deliveries_matching
+from mail.links import NOBODY, my_page_url
 from mail.mail_kinds import mail_kind_of
 from mail.models import Delivery, MailSettings
 from mail.recipients.explain import explain_delivery
@@ -479,3 +480,14 @@ def test_a_name_is_not_sent_to_an_address_nobody_confirmed(event, language):
     tell(event, application, values={CONFIRM_URL: "https://smp.example/x"}, address="stranger@b.example.jp")
     text = the_mail().mail.text
     assert "evil" not in text and "prize" not in text and "https://smp.example/x" in text
+
+
+def test_the_link_to_my_page_says_who_follows_it_in_the_leads_own_mail_only():
+    """WEB-1: not in a mail to staff"""
+    campaign = make_campaign(staff_addresses="staff@seminar.example.jp")
+    application = make_application(campaign)
+    tell(Event.RECEIVED, application)
+    to_lead = Delivery.objects.get(lead=application.lead)
+    assert to_lead.given_values["マイページURL"] == my_page_url(application.lead.pk, NOBODY)
+    to_staff = Delivery.objects.get(lead=None)
+    assert "/m/" not in str(to_staff.given_values)
