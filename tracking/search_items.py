@@ -84,10 +84,10 @@ def _view_q(operator: str, values: list[Record], now: datetime) -> Q:
         wanted &= Q(site_id__in=_ids(sites))
     views: QuerySet[Any, Any] = PageView.objects.filter(lead_id=OuterRef("pk"), verdict=Verdict.PERSON)
     views = views.filter(wanted).order_by()
-    if times := record.get("times"):
-        least = min(_ids(times))
-        views = views.values("lead_id").annotate(times=Count("pk")).filter(times__gte=least)
-    return Q(Exists(views))
+    q = Q(Exists(views))
+    if (least := min(_ids(record.get("times", ["1"])))) > 1:  # counted only for those who have any
+        q &= Q(Exists(views.values("lead_id").annotate(times=Count("pk")).filter(times__gte=least)))
+    return q
 
 
 def _between(least: int, most: int, text: str) -> str:
