@@ -73,6 +73,15 @@ def undo(moved: Mapping[str, Any], now: datetime) -> None:
         SendJobLead.objects.filter(pk__in=ticks).update(lead_id=int(lead_id))
 
 
+def owners_after_undo(moved: Mapping[str, Any], merged_ids: Sequence[int]) -> dict[int, int]:
+    """{delivery: merged lead} that `undo` of this `moved` will leave; before it is done, for what hangs on the mails."""
+    stayed = dict(Delivery.objects.filter(lead_id__in=merged_ids).values_list("pk", "lead_id"))
+    went = {row: int(lead_id) for lead_id, rows in moved["deliveries"].items() for row in rows}
+    places = {row: lead_id for row, lead_id, _own in moved["places"]}
+    own = {own for _row, _lead_id, own in moved["places"]}
+    return {row: lead_id for row, lead_id in (stayed | went | places).items() if row not in own}
+
+
 def _swap(places: Sequence[Sequence[int]], survivor_id: int) -> None:
     """[[row that the survivor gets, lead it had or gets back, row that goes there]]."""
     if not places:

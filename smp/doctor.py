@@ -29,6 +29,7 @@ from mail.dns_lookup import system_resolver
 from mail.models import Delivery, ReturnedMail
 from mail.models.delivery import DeliveryState
 from mail.sending_domains import listed_domains
+from tracking.waiting import waiting
 
 TIMEOUT = 5.0  # seconds
 TICK_KEY = "smp:tick"  # in the cache: Unix time of the last tick (mail.tasks.tick writes it)
@@ -36,6 +37,7 @@ TICK_TOO_OLD = 30.0  # seconds; the tick comes every two
 CLOCK_TOO_FAR = (
     5.0  # seconds between this host and the database: leases and due times are compared across hosts
 )
+HITS_TOO_OLD = timedelta(minutes=5)
 NOTHING_RETURNED = timedelta(days=30)
 MANY_SENT = 2000  # mails in that time: some of them must have failed later
 DISK_LOW = 2 * 1024**3
@@ -62,6 +64,8 @@ def examine() -> list[Finding]:
     findings.append(check_broker())
     if findings[-1].state == OK:
         findings += [check_workers(), check_tick(now=time.time())]
+        if findings[0].state == OK and findings[1].state == OK:
+            findings.append(check_hits(now=timezone.now()))
     if findings[0].state == OK and findings[1].state == OK:
         findings.append(check_progress())
     return [*findings, check_relay(), check_intake(), *check_mailbox(), check_dns(), check_disk()]
@@ -196,6 +200,39 @@ def check_tick(*, now: float) -> Finding:
             "beat", WRONG, text, _("Start the clock: manage.py beat. Reservations do not start without.")
         )
     return Finding("beat", OK, text)
+
+
+def check_hits(*, now: datetime) -> Finding:
+    """Opens, clicks and page views on their way into the tables (tracking/spool.py)."""
+    try:
+        seen = waiting()
+    except (redis.RedisError, OSError) as error:
+        return Finding(
+            "hits", WRONG, str(error), _("Check SMP_SPOOL: this host must be able to read its folder.")
+        )
+    text = _("%(count)s wait in Redis, %(files)s files (%(kb)s KB) in the spool of this host") % {
+        "count": seen.in_stream, "files": seen.files, "kb": seen.bytes // 1024,
+    }  # fmt: skip
+    oldest = min((at for at in (seen.oldest, seen.oldest_file) if at is not None), default=None)
+    if oldest is not None:
+        text += _(", the oldest for %(seconds)s seconds") % {
+            "seconds": max(0, round((now - oldest).total_seconds()))
+        }
+    if seen.lost:
+        return Finding(
+            "hits", WRONG, text + _("; %(count)s were lost") % {"count": seen.lost},
+            _("Neither Redis nor SMP_SPOOL took them. Check both, then delete the key smp:hits:lost in Redis."),
+        )  # fmt: skip
+    if seen.refused:
+        return Finding(
+            "hits", WARNING, text + _("; %(count)s could not be stored") % {"count": seen.refused},
+            _("Read why in tracking_refusedhit; manage.py flush_hits --refused tries them again."),
+        )  # fmt: skip
+    if oldest is not None and now - oldest > HITS_TOO_OLD:
+        return Finding(
+            "hits", WRONG, text, _("Nobody stores them. Start a worker and the clock: manage.py worker, manage.py beat.")
+        )  # fmt: skip
+    return Finding("hits", OK, text)
 
 
 def check_progress() -> Finding:

@@ -16,3 +16,7 @@ class TrackingConfig(AppConfig):
 
         report_pages.register()
         timeline.register()
+
+        from tracking import lead_merge
+
+        lead_merge.register()

@@ -14,8 +14,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from tracking import stream
-from tracking.hits import IDENTIFY, VIEW, Hit, from_bytes
+from tracking.hits import CLICK, IDENTIFY, OPEN, VIEW, Hit, from_bytes
 from tracking.identify import store_identifications
+from tracking.mail_hits import store_mail_hits
 from tracking.models import RefusedHit
 from tracking.page_views import store_views
 
@@ -29,6 +30,7 @@ Store = Callable[[Sequence[Hit], datetime], None]
 # Who stores which kinds, in this order: a view is there before somebody says whose browser it was. Each runs in a
 # transaction of its own and may be given a hit twice (it looks at the uid).
 STORES: list[tuple[frozenset[str], Store]] = [
+    (frozenset({OPEN, CLICK}), store_mail_hits),
     (frozenset({VIEW}), store_views),
     (frozenset({IDENTIFY}), store_identifications),
 ]

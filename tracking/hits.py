@@ -16,18 +16,17 @@ from uuid import UUID
 from django.http import HttpRequest
 
 from smp.lib.client_ip import client_ip
+from tracking.agents import HINT_LENGTH, hints_of
 
 OPEN, CLICK, VIEW, IDENTIFY = "open", "click", "view", "identify"
 AGENT_LENGTH = 400  # as tracking.models.Seen
-HINT_LENGTH = 100
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]+")
-_PURPOSES = ("HTTP_SEC_PURPOSE", "HTTP_PURPOSE", "HTTP_X_PURPOSE", "HTTP_X_MOZ")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """`ids`: of open and click `delivery_id`, `url_id`; of view and identify what tracking/page_views.py and
-    tracking/identify.py put there (JSON values). `hints`: method, purpose, dest, accept; empty ones are left out."""
+    tracking/identify.py put there (JSON values). `hints`: tracking.agents.hints_of."""
 
     uid: UUID
     kind: str
@@ -41,20 +40,14 @@ class Hit:
 def hit_of(request: HttpRequest, kind: str, *, now: datetime, **ids: Any) -> Hit:
     """What is kept of this request."""
     meta = request.META
-    purpose = next((value for name in _PURPOSES if (value := meta.get(name))), "")
-    hints = {
-        "method": request.method or "",
-        "purpose": clean(purpose, HINT_LENGTH),
-        "dest": clean(meta.get("HTTP_SEC_FETCH_DEST", ""), HINT_LENGTH),
-        "accept": clean(meta.get("HTTP_ACCEPT", ""), HINT_LENGTH),
-    }
+    hints = hints_of(request.method or "", lambda name: meta.get("HTTP_" + name.upper().replace("-", "_")))
     return Hit(
         uid=new_uid(now),
         kind=kind,
         at=now,
         ip=client_ip(request),
         agent=clean(meta.get("HTTP_USER_AGENT", ""), AGENT_LENGTH),
-        hints={name: value for name, value in hints.items() if value},
+        hints={name: clean(value, HINT_LENGTH) for name, value in hints.items()},
         ids=ids,
     )
 

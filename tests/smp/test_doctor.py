@@ -157,6 +157,7 @@ def test_everything_is_looked_at(db, monkeypatch):
         "broker",
         "workers",
         "beat",
+        "hits",
         "sending",
         "relay",
         "intake",

@@ -98,16 +98,17 @@ def test_a_database_that_is_away_refuses_nothing(kept, monkeypatch):
     assert (stream.look().length, RefusedHit.objects.count()) == (1, 0)
 
 
-def take_lock():
+def ask_lock(function):
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [flush._LOCK])
+        cursor.execute(f"SELECT {function}(%s)", [flush._LOCK])
 
 
 def test_two_flushers_do_not_do_the_same_work(kept):
     send(hit())
     with Other() as other:
-        other.run(take_lock)
+        other.run(ask_lock, "pg_advisory_lock")
         assert flush.flush(timezone.now()) == 0
+        other.run(ask_lock, "pg_advisory_unlock")
     assert flush.flush(timezone.now()) == 1
 
 

@@ -64,7 +64,7 @@ def test_what_is_kept_of_a_request():
     kept = hit_of(request, "click", now=NOW, delivery_id=5, url_id=7)
     assert (kept.kind, kept.at, kept.ip, kept.agent) == ("click", NOW, "192.0.2.7", "Mozilla  髙橋")
     assert kept.hints == {
-        "method": "HEAD", "purpose": "prefetch;prerender", "dest": "document", "accept": ("*/*" * 200)[:100],
+        "method": "HEAD", "purpose": "prefetch", "dest": "document", "accept": ("*/*" * 200)[:100],
     }  # fmt: skip
     assert kept.ids == {"delivery_id": 5, "url_id": 7}
     assert len(clean("あ" * 5000, 400)) == 400
