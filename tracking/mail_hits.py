@@ -87,7 +87,7 @@ def _mails(ids: set[int]) -> dict[int, dict[str, Any]]:
     rows = Delivery.objects.filter(pk__in=ids).values(
         "id", "lead_id", "job_id", "step_mail_id", "campaign_id", "sent_at", "state", "lead__merged_into_id"
     )
-    mails = {row["id"]: row for row in rows}
+    mails: dict[int, dict[str, Any]] = {row["id"]: {**row} for row in rows}
     for row in mails.values():
         row["lead_id"] = row["lead__merged_into_id"] or row["lead_id"]
     while merged := _merged_again({row["lead_id"] for row in mails.values() if row["lead__merged_into_id"]}):
