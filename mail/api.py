@@ -32,6 +32,8 @@ class JobOut(Schema):
     reserved_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    count_clicks: bool
+    count_opens: bool
 
     @staticmethod
     def resolve_template_name(job: SendJob) -> str:

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from leads.models import DmPermission
 from mail.mail_kinds import kind_label
 from mail.models import Delivery, MailSettings, MailTemplate, SendingDomain, SendJob, StepMail
+from mail.models.counting import CountedUrl
 from mail.models.send_job import RecipientRule
 from settings.audit import Target, register_action, register_detail, register_target, register_words
 from settings.models import DomainRule, SourceIp
@@ -42,6 +43,12 @@ def register() -> None:
     register_action("delivery.resend", _("Single mail sent again"))
     register_action("job.retry_failed", _("Failed mails sent again"))
     register_detail("original", _("Original mail"))
+    register_target(Target("countedurl", _("Counted URL"), "", CountedUrl))
+    register_detail("url", _("Target URL"))
+    register_action("counted_url.add", _("Counted URL registered"))
+    register_action("counted_url.change", _("Counted URL changed"))
+    register_action("counted_url.archive", _("Counted URL archived"))
+    register_action("counted_url.restore", _("Counted URL restored"))
     register_action("job.brake", _("Mailing braked at a domain"))
     register_action("job.go_on", _("Braked mailing goes on"))
     register_action("returned.export", _("Received bounces exported"))

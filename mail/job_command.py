@@ -1,4 +1,4 @@
-"""What stop_job, pause_job and resume_job share."""
+"""What the commands about one job share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,15 @@ from django.utils.translation import gettext as _
 from mail.models import SendJob
 from mail.send_jobs import Refused, counts_now
 from smp.lib.command import JsonCommand
+
+
+def counting_of(job: SendJob) -> dict[str, Any]:
+    """What it counts, for JSON: null where it counts no clicks (TRK-1), and what changed until the start (TRK-5)."""
+    return {
+        "counted_urls": job.counted_urls if job.count_clicks else None,
+        "count_opens": job.count_clicks and job.count_opens,
+        "links_changed": job.links_changed,
+    }
 
 
 def change_job(command: JsonCommand, options: dict[str, Any], change: Callable[..., object]) -> None:

@@ -27,15 +27,17 @@ from leads.models import DmPermission, Lead, SavedSearch
 from leads.scope import leads_in, narrow_to
 from leads.search import validate_condition
 from mail.alignment import Alignment, alignment
+from mail.click_count import still_fits, with_counting
 from mail.hints import hint
 from mail.merge_fields import values_for
-from mail.message import Skeleton, take_snapshot
+from mail.message import Skeleton, snapshot_content, store_snapshot
 from mail.models.delivery import OPEN, Delivery, DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
-from mail.models.template import MailTemplate, Purpose, TemplateSnapshot
+from mail.models.template import MailForm, MailTemplate, Purpose, TemplateSnapshot
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.recipients.resolve import expected_counts, release_reserved, resolve
+from mail.refused import Refused as Refused
 from mail.smtp.replies import DELIVERED
 from mail.template_check import check_template
 from settings import audit
@@ -46,15 +48,6 @@ logger = logging.getLogger(__name__)
 BY_USER_LIMIT = 500  # TGT-6
 BIG = 20_000  # deliveries: a job of so many is counted by the tick, every ten seconds, not by every page
 LOCKED_BEFORE_START = timedelta(minutes=30)  # RSV-2
-
-
-class Refused(Exception):
-    """Something the rules do not allow; `message` is a sentence for the user, in the user's language."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -175,7 +168,7 @@ def too_many_text(count: int) -> str:
 
 CHANGEABLE = {
     "rule", "template", "search", "search_name", "condition", "dm_permissions", "unwanted_confirmed", "include_sent",
-    "scheduled_at",
+    "scheduled_at", "count_clicks", "count_opens", "counted_urls",
 }  # fmt: skip
 
 
@@ -189,10 +182,23 @@ def change_draft(job: SendJob, **values: Any) -> SendJob:
         values.setdefault("condition", values["search"].condition)
     if values.get("template") is not None:
         values["purpose"] = values["template"].purpose
+        if not _keeps_choice(job, values):
+            values |= {"counted_urls": None, "known_urls": None, "count_opens": False}
     if not SendJob.objects.filter(pk=job.pk, state=JobState.DRAFT).update(**values):
         raise Refused("only_draft", _("This mailing was already confirmed; it cannot be changed any more."))
     job.refresh_from_db()
     return job
+
+
+def _keeps_choice(job: SendJob, values: dict[str, Any]) -> bool:
+    """A choice of URLs is dropped when another template holds other ones: it is made again on its page (TRK-1)."""
+    template = values["template"]
+    return (
+        job.counted_urls is None
+        or "counted_urls" in values
+        or template.pk == job.template_id
+        or still_fits(job, template)
+    )
 
 
 def delete_draft(job: SendJob) -> None:
@@ -210,6 +216,7 @@ def fingerprint(job: SendJob) -> str:
         list(job.ticked.order_by("lead_id").values_list("lead_id", flat=True))
         if job.rule == RecipientRule.BY_USER
         else None,
+        [job.count_opens, job.counted_urls] if job.count_clicks else None,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -253,9 +260,23 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
             validate_condition(job.condition, campaign_id=job.campaign_id)
         except ValidationError as error:  # it names something that is gone
             found.append(Problem("condition", " ".join(error.messages)))
+    found += _counting_problems(job)
     if job.state == JobState.DRAFT and job.scheduled_at and job.scheduled_at <= now:
         found.append(Problem("past", _("The time of the reservation is over. Choose a time in the future.")))
     return sorted(found, key=lambda problem: problem.severity != "error")
+
+
+def _counting_problems(job: SendJob) -> list[Problem]:
+    """TRK-1, TRK-2. A start is never refused for them: what cannot be counted by then is not counted."""
+    if not job.count_clicks or job.state != JobState.DRAFT or job.template is None:
+        return []
+    if job.counted_urls is None:
+        return [Problem("no_url_choice", _("Choose which URLs are counted, or do not count clicks."))]
+    if job.count_opens and job.template.form == MailForm.TEXT:
+        return [
+            Problem("opens_of_text", _("The template is text now: opens will not be measured."), "warning")
+        ]
+    return []
 
 
 def _not_applicants(job: SendJob) -> list[int]:
@@ -461,7 +482,10 @@ def run(job_id: int, *, now: datetime) -> bool:
     if not taken and not SendJob.objects.filter(pk=job_id, state=JobState.RESOLVING).exists():
         return False
     try:
-        aligned = sender_alignment(SendJob.objects.select_related("template").get(pk=job_id), now=now)
+        waiting = SendJob.objects.select_related("template", "created_by").get(pk=job_id)
+        aligned = sender_alignment(waiting, now=now)
+        if waiting.count_clicks and waiting.template is not None:
+            _counted(waiting)  # registers what is new to the register before the long transaction
         job = _start(job_id, now=now, aligned=aligned)
     except (OperationalError, InterfaceError):  # the database is away or busy: the tick calls again
         raise
@@ -504,7 +528,8 @@ def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob 
         assert job.template is not None
         job.started_at = now
         job.purpose = job.template.purpose
-        job.snapshot = take_snapshot(job.template)
+        content, job.links_changed = _counted(job)
+        job.snapshot = store_snapshot(content)
         if job.rule == RecipientRule.BY_USER:
             release_reserved(job, now=now)
             _keep_merge_values(job, job.snapshot, now=now)
@@ -521,6 +546,7 @@ def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob 
                 "started_at",
                 "purpose",
                 "snapshot",
+                "links_changed",
                 "skip_duplicates",
                 "decided_at",
                 "halt_reason",
@@ -528,6 +554,14 @@ def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob 
         )
         transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
     return job
+
+
+def _counted(job: SendJob) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """TRK-5: the template as it is now, with those of the chosen URLs that stand in it; and what changed."""
+    assert job.template is not None
+    return with_counting(
+        snapshot_content(job.template), job, campaign_id=job.campaign_id, user=job.created_by
+    )
 
 
 def _keep_merge_values(job: SendJob, snapshot: TemplateSnapshot, *, now: datetime) -> None:

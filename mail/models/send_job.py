@@ -78,6 +78,7 @@ class SendJob(Counting):
     finished_at = models.DateTimeField(null=True)
     halt_reason = models.TextField(blank=True, default="")
     heartbeat_at = models.DateTimeField(null=True)  # of the process that resolves it
+    known_urls = models.JSONField(null=True)  # the countable URLs of the template when they were chosen from
     # TRK-5: {"gone": [urls], "new": [urls]} between the reservation and the start; None = nothing was counted
     links_changed = models.JSONField(null=True)
     counts = models.JSONField(default=dict)  # {"state": {...}, "reason": {...}} as last counted

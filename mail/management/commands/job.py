@@ -5,6 +5,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mail.delivery.brake import brakes_of
+from mail.job_command import counting_of
 from mail.models import SendJob
 from mail.models.delivery import DeliveryState
 from mail.recipients.explain import moment
@@ -35,6 +36,7 @@ class Command(JsonCommand):
                 {"domain": row.domain, "failed": row.failed, "of": row.failed + row.sent, "at": row.braked_at, "reply": row.reply}
                 for row in brakes
             ],
+            **counting_of(job),
         }  # fmt: skip
         lines = [
             _("Job %(id)s: %(state)s") % {"id": job.pk, "state": state.label},

@@ -3,12 +3,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from mail.click_count import choose, default_choice
 from mail.command_options import add_recipient_options, draft_from
 from mail.delivery.engine import deliver
+from mail.job_command import counting_of
 from mail.models import SendJob
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import FINISHED, JobState
@@ -29,6 +32,12 @@ class Command(JsonCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add_recipient_options(parser)
         parser.add_argument(
+            "--count-clicks", action="store_true", help="count the clicks on every URL that can be counted"
+        )
+        parser.add_argument(
+            "--count-opens", action="store_true", help="measure the open rate (not of text mails)"
+        )
+        parser.add_argument(
             "--wait",
             action="store_true",
             help="work on the job here (beside any workers) until every mail was tried; retries that are due later stay",
@@ -37,10 +46,14 @@ class Command(JsonCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         job = draft_from(options)
         try:
+            _choose_what_counts(job, clicks=options["count_clicks"], opens=options["count_opens"])
             confirm(job, user=None, now=timezone.now())
         except Refused as error:
             delete_draft(job)
             raise CommandError(error.message) from error
+        except ValidationError as error:
+            delete_draft(job)
+            raise CommandError(" ".join(error.messages)) from error
         job.refresh_from_db()
         if options["wait"]:
             wait_for(job, tell=self.stderr.write)
@@ -49,11 +62,19 @@ class Command(JsonCommand):
         data = {
             "job": job.pk, "state": job.state, "scheduled_at": job.scheduled_at, "in_scope": counts.in_scope,
             "addressed": counts.addressed, "by_state": counts.by_state, "by_reason": counts.by_reason,
+            **counting_of(job),
         }  # fmt: skip
         text = _("Job %(id)s: %(state)s") % {"id": job.pk, "state": job.get_state_display()}
         self.answer(data, text, as_json=options["json"])
         if job.state == JobState.HALTED:
             raise CommandError(job.halt_reason)
+
+
+def _choose_what_counts(job: SendJob, *, clicks: bool, opens: bool) -> None:
+    """TRK-1, TRK-2, like the wizard's page."""
+    if (clicks or opens) and job.template is not None:
+        urls = default_choice(job.template).urls if clicks else {}
+        choose(job, urls=urls, opens=opens)
 
 
 def wait_for(job: SendJob, *, tell: Callable[[str], object]) -> None:
