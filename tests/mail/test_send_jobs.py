@@ -495,7 +495,7 @@ def test_an_unexpected_error_at_the_start_halts_the_job(misaki, monkeypatch):
     make_lead()
     job = reserve("by_search", [], user=misaki)
     with monkeypatch.context() as broken:
-        broken.setattr("mail.send_jobs.take_snapshot", lambda template: 1 / 0)
+        broken.setattr("mail.send_jobs.store_snapshot", lambda template: 1 / 0)
         assert run(job.pk, now=START) is False
     job.refresh_from_db()
     assert (job.state, job.deliveries.count()) == ("halted", 0)
