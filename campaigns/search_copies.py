@@ -40,6 +40,16 @@ def copy_searches(old: Campaign, new: Campaign, user: User | None, now: datetime
             continue
 
 
+def copy_of(search: SavedSearch, new: Campaign) -> SavedSearch | None:
+    """What a search of the copied campaign became in the copy; None when it stayed behind."""
+    return SavedSearch.objects.filter(campaign_id=new.pk, name=_copied_name(search.name, new, 1)).first()
+
+
+def _copied_name(name: str, new: Campaign, number: int) -> str:
+    suffix = f" #{new.pk}" if number == 1 else f" #{new.pk}-{number}"
+    return name[: NAME_MAX - len(suffix)] + suffix
+
+
 def _keys(old: Campaign, new: Campaign) -> dict[str, str]:
     keys = {
         f"campaign.{old.pk}.{name}": f"campaign.{new.pk}.{name}"
@@ -71,8 +81,7 @@ def rewritten(
 def _free_name(name: str, new: Campaign) -> str:
     """Names are unique in the whole product."""
     for number in range(1, 100):
-        suffix = f" #{new.pk}" if number == 1 else f" #{new.pk}-{number}"
-        wanted = name[: NAME_MAX - len(suffix)] + suffix
+        wanted = _copied_name(name, new, number)
         if not SavedSearch.objects.filter(name=wanted).exists():
             return wanted
     return name[:NAME_MAX]

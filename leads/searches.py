@@ -24,6 +24,20 @@ def register_uses(uses: Uses) -> None:
         _USES.append(uses)
 
 
+# Why a search may not be deleted: something goes by it as it stands. Apps above register theirs in AppConfig.ready().
+Obstacle = Callable[[int], list[str]]
+_OBSTACLES: list[Obstacle] = []
+
+
+def register_obstacle(obstacle: Obstacle) -> None:
+    if obstacle not in _OBSTACLES:
+        _OBSTACLES.append(obstacle)
+
+
+def obstacles_to_deleting(search_id: int) -> list[str]:
+    return [text for obstacle in _OBSTACLES for text in obstacle(search_id)]
+
+
 def uses_of(search_ids: Sequence[int]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for uses in _USES:
@@ -128,8 +142,12 @@ def copy_search(search: SavedSearch, *, user: User, ip: str | None = None) -> Sa
 
 
 def delete_search(search: SavedSearch, *, user: User, ip: str | None = None) -> None:
-    """Jobs keep their own copy of the condition (TGT-8), so nothing that was reserved changes."""
+    """Jobs keep their own copy of the condition (TGT-8), so nothing that was reserved changes. ValidationError while something
+    goes by the search as it stands (step mails)."""
     with transaction.atomic():
+        SavedSearch.objects.select_for_update().filter(pk=search.pk).first()
+        if reasons := obstacles_to_deleting(search.pk):
+            raise ValidationError(reasons, code="in_use")
         audit.record(
             "search.delete",
             user=user,

@@ -58,8 +58,8 @@ def deliveries_matching(wanted: dict[str, Any], *, campaign_id: int | None = Non
     for name in ("reason", "kind", "mail_kind", "cause"):
         if wanted.get(name):
             found = found.filter(**{name: wanted[name]})
-    for name in ("code", "job_id", "template_id", "lead_id"):
-        value = wanted.get(name.removesuffix("_id"))
+    for name in ("code", "job_id", "template_id", "lead_id", "step_mail_id"):
+        value = wanted.get({"step_mail_id": "step"}.get(name, name.removesuffix("_id")))
         if value is not None and value != "":
             found = found.filter(**{name: int(value)})
     if wanted.get("first_day"):

@@ -13,7 +13,7 @@ from django.db.models import Count
 from django.utils.translation import ngettext
 
 from leads.merge import Mover, by_lead, register_mover
-from mail.models import Delivery, ReturnedMail, SendJobLead
+from mail.models import Delivery, ReturnedMail, SendJobLead, StepWait
 
 
 def register() -> None:
@@ -59,6 +59,7 @@ def move(survivor_id: int, merged_ids: Sequence[int], now: datetime) -> dict[str
         "places": places,
         "returned": by_lead(returned),
         "ticked": _move_ticks(survivor_id, merged_ids),
+        "waits": _move_waits(survivor_id, merged_ids),
     }
 
 
@@ -71,6 +72,8 @@ def undo(moved: Mapping[str, Any], now: datetime) -> None:
     _swap([[own, lead_id, row] for row, lead_id, own in moved["places"]], moved["survivor"])
     for lead_id, ticks in moved["ticked"].items():
         SendJobLead.objects.filter(pk__in=ticks).update(lead_id=int(lead_id))
+    for lead_id, waits in moved.get("waits", {}).items():  # merges from before step mails have none
+        StepWait.objects.filter(pk__in=waits, lead_id=moved["survivor"]).update(lead_id=int(lead_id))
 
 
 def owners_after_undo(moved: Mapping[str, Any], merged_ids: Sequence[int]) -> dict[int, int]:
@@ -111,6 +114,13 @@ def _move_ticks(survivor_id: int, merged_ids: Sequence[int]) -> dict[str, list[i
             ticked.add(tick.job_id)
             rows[tick.pk] = tick.lead_id
     SendJobLead.objects.filter(pk__in=rows).update(lead_id=survivor_id)
+    return by_lead(rows)
+
+
+def _move_waits(survivor_id: int, merged_ids: Sequence[int]) -> dict[str, list[int]]:
+    """What waits for the merged leads waits for the survivor, and is decided by its values."""
+    rows = dict(StepWait.objects.filter(lead_id__in=merged_ids).values_list("pk", "lead_id"))
+    StepWait.objects.filter(pk__in=rows).update(lead_id=survivor_id)
     return by_lead(rows)
 
 

@@ -11,34 +11,54 @@ from django.utils.translation import gettext_lazy as _
 from leads.models import Lead
 from leads.panels import Panel, register_panel
 from mail.mail_kinds import kind_label
-from mail.models import Delivery
+from mail.models import Delivery, StepWait, WaitState
 from mail.models.delivery import DeliveryState
 from mail.modes import shown_in
-from mail.recipients.explain import explain_delivery
+from mail.recipients.explain import explain_delivery, explain_wait
+from mail.recipients.explain_steps import waits_of
 from smp.lib.mode import BOTH, campaign_of
 
 SHOWN = 20
 
 
 def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
-    """One query, however many mails; inside a campaign its own only (APP-1). Those still to come stand on top, then the newest."""
+    """Three queries, however many mails; inside a campaign its own only (APP-1). Those still to come stand on top, then the newest."""
+    campaign_id = campaign_of(request)
     rows = list(
-        shown_in(campaign_of(request), Delivery.objects.filter(lead=lead))
+        shown_in(campaign_id, Delivery.objects.filter(lead=lead))
         .select_related("job", "template")
         .defer("merge_values", "template__html_body", "template__text_body")
         .order_by("-id")[: SHOWN + 1]
     )
+    waits = waits_of(rows)
     mails: list[dict[str, Any]] = [
         {
             "delivery": row,
             "at": _time(row),
             "title": row.subject or (row.template.name if row.template else kind_label(row.mail_kind)),
-            "explanation": explain_delivery(row),
+            "explanation": explain_delivery(row, wait=waits.get(row.pk)),
         }
         for row in rows[:SHOWN]
     ]
-    mails.sort(key=lambda mail: (mail["delivery"].state != DeliveryState.RESERVED, -mail["at"].timestamp()))
+    # Step mails that wait for their time, or never came to a decision.
+    undecided = (
+        StepWait.objects.filter(lead=lead, delivery_id=None).select_related("step_mail").order_by("-pk")
+    )
+    if campaign_id is not None:
+        undecided = undecided.filter(step_mail__campaign=campaign_id)
+    mails += [
+        {"delivery": None, "wait": wait, "at": wait.decided_at or wait.due_at, "title": wait.step_mail.name,
+         "explanation": explain_wait(wait)}
+        for wait in undecided[:SHOWN]
+    ]  # fmt: skip
+    mails.sort(key=lambda mail: (not _is_to_come(mail), -mail["at"].timestamp()))
     return {"mails": mails, "more": len(rows) > SHOWN}
+
+
+def _is_to_come(mail: dict[str, Any]) -> bool:
+    if mail["delivery"] is None:
+        return bool(mail["wait"].state == WaitState.WAITING)
+    return bool(mail["delivery"].state == DeliveryState.RESERVED)
 
 
 def _time(row: Delivery) -> Any:

@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from leads.search.comparisons import datetime_q
 from leads.search.registry import Choices, Item, ItemType, Part, Text, register_item, register_lookup
-from leads.searches import register_uses
-from mail.models import Delivery, MailTemplate, SendJob
+from leads.searches import register_obstacle, register_uses
+from mail.models import Delivery, MailTemplate, SendJob, StepMail
 from mail.models.delivery import Cause, DeliveryKind, DeliveryState
 from mail.models.send_job import WAITING
 from mail.modes import shown_in
@@ -184,9 +184,20 @@ def mail_items(campaign_id: int | None) -> list[Item]:
 def register_mail_items() -> None:
     """Called by MailConfig.ready()."""
     register_uses(waiting_jobs_of)
+    register_obstacle(step_mails_of)
     for item in mail_items(None):
         register_item(item)
     register_lookup("mail.", lambda keys: (), mail_items)
+
+
+def step_mails_of(search_id: int) -> list[str]:
+    """STEP-2: step mails go by the search as it is saved, until they are deleted (leads.searches.register_obstacle)."""
+    names = StepMail.objects.filter(search=search_id).order_by("pk").values_list("name", flat=True)
+    return [
+        gettext("The step mail “%(name)s” uses it. Choose another condition there, or delete the step mail.")
+        % {"name": name}
+        for name in names
+    ]
 
 
 def waiting_jobs_of(search_ids: Sequence[int]) -> dict[int, list[str]]:

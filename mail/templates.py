@@ -17,6 +17,7 @@ from mail.mail_kinds import SENDERS, kinds_sent_with, settings_of
 from mail.merge_fields import OPT_OUT
 from mail.merging import normalise_newlines
 from mail.models.send_job import WAITING, JobState, SendJob
+from mail.models.step_mail import StepMail, StepState
 from mail.models.template import MailForm, MailTemplate, TemplateAttachment
 from mail.modes import usable_in
 from mail.template_check import ATTACHMENT_MAX
@@ -167,15 +168,26 @@ def copy_template(
 def archive_template(
     template: MailTemplate, *, user: User | None, now: datetime, ip: str | None = None
 ) -> bool:
-    """Takes the template out of the lists; histories keep it. False while a job waits for it, which would halt, or an
-    automatic mail is made of it."""
+    """Takes the template out of the lists; histories keep it. False while a job or a started step mail waits for it, which
+    would halt, or an automatic mail is made of it."""
     with transaction.atomic():
         MailTemplate.objects.select_for_update().get(pk=template.pk)
-        if template.jobs.filter(state__in=WAITING).exists() or kinds_sent_with(template):
+        if (
+            template.jobs.filter(state__in=WAITING).exists()
+            or step_mails_with(template)
+            or kinds_sent_with(template)
+        ):
             return False
         if MailTemplate.objects.filter(pk=template.pk, archived_at=None).update(archived_at=now):
             audit.record("template.archive", user=user, target=template, ip=ip)
         return True
+
+
+def step_mails_with(template: MailTemplate) -> list[str]:
+    """The names of the step mails that were started and send it."""
+    states = (StepState.ACTIVE, StepState.STOPPED)
+    found = StepMail.objects.filter(template=template.pk, state__in=states).order_by("pk")
+    return list(found.values_list("name", flat=True))
 
 
 def restore_template(template: MailTemplate, *, user: User | None, ip: str | None = None) -> None:

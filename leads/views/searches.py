@@ -19,7 +19,15 @@ from leads.export import export_header, export_rows
 from leads.models import LeadColumn, SavedSearch
 from leads.search import describe_condition, describe_conditions, leads_matching, validate_condition
 from leads.search.editor import EMPTY_BLOCK, editor_for, raw_condition, to_search
-from leads.searches import copy_search, delete_search, may_change, save_search, uses_of, visible_searches
+from leads.searches import (
+    copy_search,
+    delete_search,
+    may_change,
+    obstacles_to_deleting,
+    save_search,
+    uses_of,
+    visible_searches,
+)
 from settings import audit
 from settings.permissions import both_modes, needs_edit, needs_view
 from settings.system_settings import rows_per_page
@@ -263,10 +271,15 @@ def search_delete(request: HttpRequest, search_id: int) -> HttpResponse:
         raise PermissionDenied(_("Only its owner or a privileged administrator can delete this search."))
     if request.method == "POST":
         name = search.name
-        delete_search(search, user=request.user, ip=client_ip(request))
+        try:
+            delete_search(search, user=request.user, ip=client_ip(request))
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+            return redirect("search_delete", search_id)
         messages.success(request, _("The search “%(name)s” was deleted.") % {"name": name})
         return redirect("searches")
     context = {
+        "obstacles": obstacles_to_deleting(search.pk),
         "search": search,
         "said": describe_condition(search.condition, inside=search.campaign_id),
         "uses": uses_of([search.pk]).get(search.pk, []),

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from leads.models import DmPermission, Lead, Registration
@@ -16,6 +14,8 @@ from leads.scope import narrow_to
 from mail.mail_kinds import kind_label
 from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
 from mail.models.send_job import FINISHED, JobState, RecipientRule, SendJob
+from mail.models.step_mail import StepMail, StepWait
+from mail.recipients.explain_steps import moment, never_started, origin_lines, wait_sentence, waits_of
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import Reason
 from mail.recipients.resolve import expected_decision
@@ -38,19 +38,37 @@ class Explanation:
     delivery_id: int | None = None
 
 
-def moment(value: datetime | None) -> str:
-    """2026-11-24 10:00:03 in the display time zone."""
-    return date_format(timezone.localtime(value), "Y-m-d H:i:s") if value else "–"
-
-
 def explain(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
     """Why this lead was mailed by this job, or not."""
     delivery = Delivery.objects.filter(job=job, lead=lead).select_related("job").first()
     return explain_delivery(delivery) if delivery else _without_row(job, lead, now=now)
 
 
-def explain_delivery(delivery: Delivery) -> Explanation:
-    """The stored decision of one delivery in words, and what became of it. No query when `job` is loaded."""
+def explain_step(step: StepMail, lead: Lead, *, now: datetime) -> Explanation:
+    """Why this lead was mailed by this step mail, or not, or not yet: its newest origin."""
+    wait = (
+        StepWait.objects.filter(step_mail=step, lead=lead).select_related("step_mail").order_by("-pk").first()
+    )
+    if wait is None:
+        sentence, lines = never_started(step, lead, now=now)
+        return Explanation("none", "not_started", sentence, lines)
+    delivery = Delivery.objects.filter(pk=wait.delivery_id).first() if wait.delivery_id else None
+    return explain_delivery(delivery, wait=wait) if delivery else explain_wait(wait)
+
+
+def explain_wait(wait: StepWait) -> Explanation:
+    """A wait that has no delivery: it waits, or never came to a decision."""
+    reason = wait.reason or "waiting"
+    return Explanation(
+        "none", reason, wait_sentence(wait), origin_lines(wait), wait.decided_at, state=wait.state
+    )
+
+
+def explain_delivery(delivery: Delivery, *, wait: StepWait | None = None) -> Explanation:
+    """The stored decision of one delivery in words, and what became of it. No query when `job` is loaded, and of a step mail
+    its `wait` (explain_steps.waits_of)."""
+    if wait is None:
+        wait = waits_of([delivery]).get(delivery.pk)
     values: dict[str, object] = {
         "address": delivery.address,
         "dm_permission": delivery.dm_permission,
@@ -65,7 +83,7 @@ def explain_delivery(delivery: Delivery) -> Explanation:
         sentence=_reason_sentence(delivery)
         if delivery.state == DeliveryState.EXCLUDED
         else _result_sentence(delivery),
-        evidence=_evidence(delivery),
+        evidence=[*(origin_lines(wait) if wait else []), *_evidence(delivery)],
         decided_at=delivery.decided_at,
         values=values,
         state=delivery.state,

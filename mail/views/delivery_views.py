@@ -62,6 +62,7 @@ class DeliveryFilterForm(forms.Form):
     template = forms.ChoiceField(label=gettext_lazy("Template"), required=False)
     campaign = forms.ChoiceField(label=gettext_lazy("Campaign"), required=False)
     job = _identifier(gettext_lazy("Mailing (ID)"))
+    step = _identifier(gettext_lazy("Step mail (ID)"))
     lead = _identifier(gettext_lazy("Lead ID"))
     before = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST_ID, widget=forms.HiddenInput)
 
@@ -107,7 +108,18 @@ class DeliveryFilterForm(forms.Form):
         return [self[name] for name in ("address", "title", "state", "first_day", "last_day")]
 
     def more_fields(self) -> list[forms.BoundField]:
-        names = ("reason", "code", "cause", "kind", "mail_kind", "template", "campaign", "job", "lead")
+        names = (
+            "reason",
+            "code",
+            "cause",
+            "kind",
+            "mail_kind",
+            "template",
+            "campaign",
+            "job",
+            "step",
+            "lead",
+        )
         return [self[name] for name in names if name in self.fields]
 
     @property

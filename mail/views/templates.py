@@ -39,6 +39,7 @@ from mail.templates import (
     restore_template,
     save_template,
     starts_soon,
+    step_mails_with,
     waiting_jobs,
 )
 from mail.test_send import TestRefused, merge_values, send_test, test_lead
@@ -309,6 +310,11 @@ def template_archive(request: HttpRequest, template_id: int) -> HttpResponse:
             "It is the wording of an automatic mail (%(mails)s). Choose another one in the mail settings first."
         )
         messages.error(request, text % {"mails": ", ".join(automatic)})
+    elif steps := step_mails_with(shown):
+        text = _(
+            "A step mail uses this template (%(names)s). Choose another one there, or delete the step mail."
+        )
+        messages.error(request, text % {"names": ", ".join(steps)})
     else:
         messages.error(request, _("A reserved mailing uses this template. Delete the reservation first."))
     return redirect("template", shown.pk)
