@@ -256,7 +256,7 @@ class TestLeadPanel:
         make_delivery(other)
         with CaptureQueriesContext(connection) as captured:
             context = why_panel(RequestFactory().get("/"), lead)
-        assert len(captured) == 1
+        assert len(captured) == 2  # the mails, and the step mails that wait
         assert [mail["delivery"].pk for mail in context["mails"]] == [reserved.pk, newer.pk, older.pk]
         assert context["mails"][0]["at"] == job.scheduled_at
         assert str(other.pk) in context["mails"][1]["explanation"].sentence
