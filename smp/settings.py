@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "smp",
 ]
 MIDDLEWARE = [
+    "tracking.door.Door",  # links and pixels of mails are answered here, before everything else
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "smp.lib.security_headers.SecurityHeadersMiddleware",

@@ -17,6 +17,8 @@ class TrackingConfig(AppConfig):
         report_pages.register()
         timeline.register()
 
+        from smp.lib.bench import register_bench
         from tracking import lead_merge
 
         lead_merge.register()
+        register_bench("track", "tracking.bench.track")

@@ -23,6 +23,7 @@ PUBLIC = {
     "confirm_application",
 }
 PUBLIC |= {"ticket", "ticket_sent", "ticket_calendar"}
+PUBLIC |= {"click", "open"}  # links and images of mails (tracking/door.py)
 # My page: a login of its own (campaigns/my_page/session.py).
 PUBLIC |= {
     "my_page", "my_page_login", "my_page_sent", "my_page_password_login", "my_page_link", "my_page_forgotten",
