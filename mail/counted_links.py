@@ -8,6 +8,7 @@ it leads to, it is not counted: a counted link never leads anywhere but to the U
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -254,7 +255,8 @@ _URL_FIELD = re.compile(r"\{\{[-+]?\s*\w*(?:URL|url)\b")
 
 def _in_text(source: str) -> Iterator[_Link]:
     masked = _mask(source)
-    found = []
+    found: list[_Link] = []
+    fields: list[_Link] = []
     position = 0
     while start := _START.search(masked, position):
         run = _RUN.match(masked, start.start())
@@ -272,11 +274,12 @@ def _in_text(source: str) -> Iterator[_Link]:
         found.append(
             _Link(start.start(), end, url, reason or why_not(url), _label_before(masked, start.start()))
         )
-    taken = [(link.start, link.end) for link in found]
+    starts = [link.start for link in found]
     for opening, first, last in spans(source):
-        if opening == "{{" and _URL_FIELD.match(source, first) and not any(a <= first < b for a, b in taken):
-            found.append(_Link(first, last, source[first:last], MERGED, ""))
-    return iter(sorted(found))
+        before = bisect_right(starts, first) - 1
+        if opening == "{{" and _URL_FIELD.match(source, first) and (before < 0 or found[before].end <= first):
+            fields.append(_Link(first, last, source[first:last], MERGED, ""))
+    return iter(sorted(found + fields))
 
 
 def _without_punctuation(run: str) -> int:

@@ -24,9 +24,10 @@ from leads.search import leads_matching
 from mail.alerts import alert_admins
 from mail.alignment import Alignment
 from mail.automatic import storable
+from mail.click_count import with_counting
 from mail.hints import hint
 from mail.merge_fields import canonical_names
-from mail.message import Skeleton, take_snapshot
+from mail.message import Skeleton, snapshot_content, store_snapshot
 from mail.models import Delivery, StepMail, StepState, StepWait, TemplateSnapshot, WaitState
 from mail.models.delivery import DeliveryKind, DeliveryState
 from mail.models.send_job import RecipientRule
@@ -219,7 +220,10 @@ def _rounds(waits: Sequence[StepWait]) -> list[list[StepWait]]:
 def snapshot_of(step: StepMail) -> TemplateSnapshot:
     """The template as it is when the mail is due (RSV-4), with what the step mail counts."""
     assert step.template is not None
-    return take_snapshot(step.template)
+    content, _changes = with_counting(
+        snapshot_content(step.template), step, campaign_id=step.campaign_id, user=step.created_by
+    )
+    return store_snapshot(content)
 
 
 def _with_values(

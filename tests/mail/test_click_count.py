@@ -1,5 +1,6 @@
 """Choosing what is counted, the register, and what becomes of a choice at the start: mail/click_count.py."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from mail import send_jobs
+from mail import send_again, send_jobs, single_mail
 from mail.click_count import (
     archive_counted_url,
     changes_since,
@@ -20,6 +21,8 @@ from mail.click_count import (
     with_counting,
 )
 from mail.click_target import KEPT, forget_urls, location, target
+from mail.delivery.claim import claim
+from mail.delivery.compose import Composer
 from mail.links import NOBODY, click_url, open_url
 from mail.message import snapshot_content
 from mail.models import CountedUrl, SendJob, StepMail
@@ -339,6 +342,57 @@ def test_another_mode_has_a_register_of_its_own(template):
     assert content["counted"] == {APPLY: theirs.pk}
     ours.refresh_from_db()
     assert ours.name == "全体"
+
+
+# ---- a mail that goes out again -------------------------------------------------------------------------------------
+
+
+def counted_job(template):
+    job = draft(template)
+    choose(job, urls={APPLY: "申込", MAP: "地図"}, opens=True)
+    return started(job)
+
+
+def test_a_mail_tried_again_is_the_same_mail(template):
+    """RSV-4, ERR-4: retries, parts to other servers, and what is sent once more by a person have the links of the first."""
+    job = counted_job(template)
+    delivery = _sent(job)
+    before = rebuild(delivery).mail
+    change(template, text_body="別の内容", html_body="別の内容")
+    type(delivery).objects.filter(pk=delivery.pk).update(state="unknown", accepted=["boss@y.example"])
+    send_again.send_unknown_again(job, user=None, now=timezone.now() - timedelta(minutes=1))
+    (made,) = Composer().make(claim(job.pk, 5))
+    assert made.row.pk == delivery.pk
+    assert (made.mail.text, made.mail.html) == (before.text, before.html)
+    assert made.snapshot_id == job.snapshot_id
+
+
+def test_a_single_mail_counts_nothing(template):
+    """RES-1: its text has the URLs as they are written, not links that count for the first mail."""
+    delivery = _sent(counted_job(template))
+    values = single_mail.prefill(delivery, now=START)
+    assert APPLY in values["text_body"]
+    assert 'href="https://x.example/apply?a=1&amp;b=2"' in values["html_body"]
+    assert not re.search("/[lo]/", values["text_body"] + values["html_body"])
+    type(delivery).objects.filter(pk=delivery.pk).update(
+        sent_at=None
+    )  # it never went out: made as it would be now
+    delivery.refresh_from_db()
+    assert APPLY in single_mail.prefill(delivery, now=START)["text_body"]
+
+
+def test_a_look_at_a_sent_mail_is_ours(template, client):
+    """TRK-4: the page shows the targets, the source what was sent."""
+    delivery = _sent(counted_job(template))
+    client.force_login(make_user("misaki"))
+    page = client.get(f"/mail/deliveries/{delivery.pk}/").content.decode()
+    assert "https://x.example/apply?a=1&amp;b=2" in page
+    assert "/l/" not in page
+    shown = client.get(f"/mail/deliveries/{delivery.pk}/html/").content.decode()
+    assert "apply" in shown
+    assert not re.search("/[lo]/", shown)
+    source = client.get(f"/mail/deliveries/{delivery.pk}/source/").content
+    assert source == rebuild(delivery).mail.data
 
 
 # ---- the register ---------------------------------------------------------------------------------------------------

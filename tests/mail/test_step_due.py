@@ -12,7 +12,7 @@ from mail import send_jobs, step_due
 from mail.delivery.claim import claim
 from mail.delivery.compose import Composer, Made
 from mail.delivery.intent import Intent, intend, settle_refused
-from mail.models import Delivery, StepMail, StepWait
+from mail.models import CountedUrl, Delivery, StepMail, StepWait
 from mail.step_due import DUE, decide_due
 from mail.step_mail import change, delete, go_on, stop
 from mail.step_settings import BEFORE_KNOWN, LATE_HOURS
@@ -68,6 +68,26 @@ def test_decided_when_it_is_due(django_capture_on_commit_callbacks):
     wait = StepWait.objects.get()
     assert (wait.state, wait.decided_at, wait.delivery_id) == ("decided", now, row.pk)
     assert decide_due(now + LATER) == 0
+
+
+def test_a_step_mail_counts_what_was_chosen():
+    """TRK-1, TRK-5: by URL, in the template of the moment it is due."""
+    step = application_step()
+    url = "https://x.example/apply"
+    counted = [{"url": url, "name": "申込"}, {"url": "https://x.example/gone", "name": "旧"}]
+    StepMail.objects.update(count_clicks=True, counted_urls=counted, count_opens=True)
+    template = step.template
+    type(template).objects.update(
+        form="html",
+        html_body=f'<a href="https://x.example/new">a</a><a href="{url}">b</a>' + template.text_body,
+    )
+    apply(step)
+    assert decide_due(due(step)) == 1
+    row = Delivery.objects.get(kind="step")
+    (registered,) = CountedUrl.objects.all()
+    assert (registered.url, registered.campaign_id) == (url, step.campaign_id)
+    assert row.snapshot.content["counted"] == {url: registered.pk}
+    assert row.snapshot.content["opens"] is True
 
 
 def test_no_wait_at_all():
