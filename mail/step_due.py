@@ -100,7 +100,7 @@ def _decide_apart(step_id: int, now: datetime, limit: int) -> int:
 def decide_some(step_id: int, now: datetime, *, limit: int) -> int:
     """One batch of one step mail; how many waits were decided."""
     decided = 0
-    steps = StepMail.objects.select_related("template", "search", "campaign")
+    steps = StepMail.objects.select_related("template", "search", "campaign", "created_by")
     step = steps.filter(pk=step_id, state=StepState.ACTIVE).first()
     if step is None:
         return 0
@@ -218,7 +218,7 @@ def _rounds(waits: Sequence[StepWait]) -> list[list[StepWait]]:
 
 
 def snapshot_of(step: StepMail) -> TemplateSnapshot:
-    """The template as it is when the mail is due (RSV-4), with what the step mail counts."""
+    """The template as it is when the mail is due (RSV-4), with what the step mail counts of it (TRK-5: found by URL)."""
     assert step.template is not None
     content, _changes = with_counting(
         snapshot_content(step.template), step, campaign_id=step.campaign_id, user=step.created_by

@@ -4,7 +4,7 @@
 
 What may be changed: everything of a draft. Of one that was started its name, condition, template, DM許可, 送信済 and counting:
 whatever is decided from then on goes by the new choice, also for those who wait already. The wait and the page's URL change
-for origins from then on only: who waits keeps the time. While it is in operation a change that could not be started is
+for origins from then on only: who waits keeps the time. Counted URLs are looked for by URL in whatever template there is. While it is in operation a change that could not be started is
 refused, so that nothing breaks in the night.
 
 What this module does not do: start waits (mail/step_waits.py) or decide them (mail/step_due.py).
@@ -93,8 +93,11 @@ def create_draft(
 
 
 def change_draft(step: StepMail, **values: Any) -> StepMail:
-    """Refused("only_draft") for one that was started: `change` it."""
+    """Refused("only_draft") for one that was started: `change` it. With another template the choice of counted URLs is made
+    again (TRK-1)."""
     cleaned = _cleaned(values, step.campaign_id)
+    if "template" in cleaned and cleaned["template"] != step.template and step.counted_urls is not None:
+        cleaned = {"counted_urls": None, "count_opens": False} | cleaned
     if not StepMail.objects.filter(pk=step.pk, state=StepState.DRAFT).update(**cleaned):
         raise Refused("only_draft", _("This step mail was already started. Change it on its own page."))
     step.refresh_from_db()
@@ -144,6 +147,9 @@ def problems(step: StepMail, *, now: datetime, aligned: Alignment | None = None)
         text = f"{problem.label}: {problem.text}"
         found.append(Problem(f"template_{problem.field}", text, problem.severity))
     found += alignment_problems(step.template, aligned, now=now)
+    if step.count_clicks and step.counted_urls is None and step.state == StepState.DRAFT:
+        text = _("Choose which URLs are counted, or do not count clicks.")
+        found.append(Problem("no_url_choice", text))
     if not step.dm_permissions:
         found.append(Problem("no_dm_permission", _("Tick at least one value of DM permission.")))
     if DmPermission.UNWANTED in step.dm_permissions:

@@ -220,7 +220,7 @@ def test_a_copied_campaign():
     misaki, campaign = make_user(), make_campaign()
     step = active_step(
         campaign, template=make_template(campaign=campaign, purpose="notice"), include_sent=True, wait_minutes=90,
-        dm_permissions=["wanted", "unwanted"], unwanted_confirmed=True, count_clicks=True,
+        dm_permissions=["wanted", "unwanted"], unwanted_confirmed=True, count_clicks=True, counted_urls=[],
     )  # fmt: skip
     apply(step)
     draft_step(campaign, name="下書き")

@@ -9,12 +9,13 @@ from django.utils import timezone
 from leads.consent import unsubscribe
 from leads.models import Lead
 from mail import send_jobs, step_due
+from mail.click_count import choose
 from mail.delivery.claim import claim
 from mail.delivery.compose import Composer, Made
 from mail.delivery.intent import Intent, intend, settle_refused
 from mail.models import CountedUrl, Delivery, StepMail, StepWait
 from mail.step_due import DUE, decide_due
-from mail.step_mail import change, delete, go_on, stop
+from mail.step_mail import change, delete, go_on, start, stop
 from mail.step_settings import BEFORE_KNOWN, LATE_HOURS
 from mail.tasks import tick
 from settings.models import AuditEntry
@@ -383,6 +384,24 @@ def test_three_visits_then_an_application(enabled, states):
     look_at(application.lead, PAGE)  # known by now
     decide_due(timezone.now() + timedelta(minutes=6))
     assert [one[1] for one in decisions(step)] == [*states, "queued"]
+
+
+def test_counted_urls_of_the_due_moment():
+    """TRK-1, TRK-5: what the step mail counts is found by URL in the template as it is then."""
+    kept, gone = "https://www.example.jp/a", "https://www.example.jp/b"
+    body = f"<p><a href='{kept}'>A</a> <a href='{gone}'>B</a></p>"
+    template = make_template(form="html", purpose="notice", html_body=body, text_body="")
+    step = draft_step(template=template, wait_minutes=0)
+    choose(step, urls={kept: "A", gone: "B"}, opens=True)
+    start(step, user=None, now=timezone.now() - timedelta(minutes=1))
+    look_at(make_lead(), PAGE)
+    type(template).objects.update(html_body=f"<p><a href='{kept}'>A</a></p>")
+    decide_due(timezone.now())
+    (made,) = Composer().make(claim(None, 10))
+    assert isinstance(made, Made), made.text
+    content = Delivery.objects.get(kind="step").snapshot.content
+    assert (list(content["counted"]), content["opens"]) == ([kept], True)
+    assert "/l/" in made.mail.html and kept not in made.mail.html and "/o/" in made.mail.html
 
 
 def test_the_tick_does_it(monkeypatch):

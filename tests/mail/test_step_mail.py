@@ -25,6 +25,15 @@ def refused(act, *args, **values):
     return error.value.code
 
 
+def test_another_template_asks_for_the_urls_again():
+    """TRK-1: a choice is of one template's URLs."""
+    step = draft_step(count_clicks=True, count_opens=True, counted_urls=[])
+    change_draft(step, template=step.template)
+    assert step.counted_urls == []
+    change_draft(step, template=make_template("別のテンプレート"))
+    assert (step.counted_urls, step.count_opens) == (None, False)
+
+
 def test_one_run_is_one_row():
     """STEP-1, RSV-5: the same page posted twice is one step mail."""
     token = uuid.uuid4()
@@ -52,6 +61,7 @@ def test_started_once():
         ({"search": None}, "no_condition"),
         ({"url_pattern": ""}, "url_pattern"),
         ({"dm_permissions": []}, "no_dm_permission"),
+        ({"count_clicks": True}, "no_url_choice"),
         ({"dm_permissions": ["wanted", "unwanted"]}, "unwanted_advertising"),
     ],
 )
