@@ -39,10 +39,10 @@ def _ids(values: Sequence[str]) -> list[int]:
 
 
 def _when(record: Record, now: datetime) -> Q:
-    """Within the last n days (today is the first of them; of several the longest), and since a day."""
+    """Within the last n days (today is the first of them), and since a day."""
     q = Q()
     if days := record.get("days"):
-        q &= datetime_q("at", "within_days", [str(max(_ids(days)))], now)
+        q &= datetime_q("at", "within_days", days, now)
     if since := record.get("since"):
         q &= datetime_q("at", "ge", since, now)
     return q
@@ -85,7 +85,7 @@ def _view_q(operator: str, values: list[Record], now: datetime) -> Q:
     views: QuerySet[Any, Any] = PageView.objects.filter(lead_id=OuterRef("pk"), verdict=Verdict.PERSON)
     views = views.filter(wanted).order_by()
     q = Q(Exists(views))
-    if (least := min(_ids(record.get("times", ["1"])))) > 1:  # counted only for those who have any
+    if (least := int(record.get("times", ["1"])[0])) > 1:  # counted only for those who have any
         q &= Q(Exists(views.values("lead_id").annotate(times=Count("pk")).filter(times__gte=least)))
     return q
 
@@ -103,6 +103,7 @@ _DAYS = Part(
     "days",
     pgettext_lazy("search", "Within the last days (n)"),
     ItemType.NUMBER,
+    single=True,
     check=partial(_between, 1, MOST_DAYS),
 )
 _SINCE = Part("since", pgettext_lazy("search", "Since (date)"), ItemType.DATE)
@@ -208,7 +209,7 @@ def view_item() -> Item:
             Part("site", pgettext_lazy("search", "Site"), ItemType.CHOICE, site_choices, reference=True, labels=site_labels),
             _DAYS,
             _SINCE,
-            Part("times", pgettext_lazy("search", "At least so many times"), ItemType.NUMBER, check=partial(_between, 1, MOST_TIMES)),
+            Part("times", pgettext_lazy("search", "At least so many times"), ItemType.NUMBER, single=True, check=partial(_between, 1, MOST_TIMES)),
         ),
     )  # fmt: skip
 

@@ -211,7 +211,7 @@ def _read_record(item: Item, values: list[Any]) -> dict[str, list[str]]:
         texts = [text for value in given if (text := _text(value))]
         if texts:
             record[key] = list(dict.fromkeys(part.check(_value(part, text)) for text in texts))
-            if part.type == ItemType.DATE and len(record[key]) > 1:
+            if (part.single or part.type == ItemType.DATE) and len(record[key]) > 1:
                 raise ValidationError(
                     _("“%(item)s”: at most %(limit)s values can be given here.")
                     % {"item": part.label, "limit": 1},

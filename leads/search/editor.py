@@ -216,7 +216,7 @@ def _kind(item: Item, operator: str) -> str:
 
 def _input(name: str, source: Item | Part, values: list[str], label: Text, kind: str = "") -> Input:
     if source.type in {ItemType.NUMBER, ItemType.TEXT}:
-        return Input(name, "lines", label, values)
+        return Input(name, "text" if getattr(source, "single", False) else "lines", label, values)
     if source.type == ItemType.DATE:
         return Input(name, "date", label, values)
     choices: Choices = source.choices()

@@ -69,11 +69,12 @@ class Part:
 
     key: str
     label: Text
-    type: ItemType  # TEXT, CHOICE, NUMBER, or DATE (then one value only)
+    type: ItemType  # TEXT, CHOICE, NUMBER or DATE
     choices: Callable[[], Choices] = no_choices
     closed: bool = True  # CHOICE: only the values of `choices` are possible
     reference: bool = False  # its values are ids of rows that may be gone since
     labels: Callable[[Sequence[str]], dict[str, Text]] | None = None
+    single: bool = False  # takes one value; a DATE always
     # Answers a value as it is stored; ValidationError says what is wrong with it.
     check: Callable[[str], str] = str
 
