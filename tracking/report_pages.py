@@ -11,6 +11,6 @@ def register() -> None:
     register_page(
         Page(
             "mail", _("Comparison of mailings"), "job_comparison", _("Look"), aliases=("開封率", "クリック率", "効果測定"),
-            position=25, modes=BOTH,
+            url_names=("hit_rules",), position=25, modes=BOTH,
         )
     )  # fmt: skip
