@@ -131,6 +131,7 @@ CELERY_TIMEZONE = "Asia/Tokyo"
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "mail.tasks.tick", "schedule": 2.0, "options": {"expires": 10}},
     "flush-hits": {"task": "tracking.tasks.flush_hits", "schedule": 2.0, "options": {"expires": 10}},
+    "forget-views": {"task": "tracking.tasks.forget_views", "schedule": 3600.0, "options": {"expires": 3600}},
     "check-sending-domains": {
         "task": "mail.tasks.check_sending_domains",
         "schedule": 600.0,

@@ -8,6 +8,7 @@ from django.utils import timezone
 from mail.hints import hint
 from tracking import flush, spool, stream
 from tracking.mail_hits import prove_late
+from tracking.retention import forget_old
 
 logger = logging.getLogger(__name__)
 
@@ -24,3 +25,9 @@ def flush_hits() -> None:
             prove_late(now)
     except stream.AWAY_ERRORS as error:
         logger.warning("hits are not stored while Redis is away: %s", error)
+
+
+@shared_task
+def forget_views() -> None:
+    """Hourly: views that are older than the settings say."""
+    forget_old(timezone.now())
