@@ -3,6 +3,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail.url_patterns import check_pattern
 from tracking.models import TrackedSite
@@ -24,7 +25,7 @@ class PageViewFilterForm(forms.Form):
         widget=forms.TextInput(attrs={"placeholder": "www.example.co.jp/seminar/*", "autocomplete": "off"}),
     )  # fmt: skip
     who = forms.ChoiceField(
-        label=_("Visitor"), required=False,
+        label=pgettext_lazy("tracking", "Visitor"), required=False,
         choices=[("", _("All")), ("known", _("Known lead")), ("anonymous", _("Anonymous"))],
     )  # fmt: skip
     site = forms.ModelChoiceField(
