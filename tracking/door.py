@@ -13,8 +13,8 @@ from typing import Protocol
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from mail.click_target import target
 
+from mail.click_target import target
 from mail.links import CLICK_PATH, NOBODY, OPEN_PATH, read_click, read_open
 from smp.lib.security_headers import POLICY
 from tracking import beacon, hits, spool

@@ -6,9 +6,11 @@ a file (tracking/journal.py) sends them again.
 """
 
 import logging
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import local
 from time import monotonic
 from typing import Any, cast
 
@@ -28,6 +30,7 @@ TOGETHER = 500  # hits sent in one go
 AWAY_ERRORS = (RedisError, OSError)
 
 _clients: dict[str, redis.Redis] = {}
+_own = local()
 _away_until = 0.0
 
 
@@ -59,7 +62,7 @@ def add(line: bytes) -> bool:
             return False
         _away_until = monotonic() + TIMEOUT + AWAY  # one asks whether it is back; the others go on
     try:
-        client().xadd(KEY, {b"h": line})
+        _add_one(line)
     except AWAY_ERRORS as error:
         if not _away_until:
             logger.warning("Redis takes no hits, they wait in the spool: %s", error)
@@ -69,6 +72,22 @@ def add(line: bytes) -> bool:
         logger.warning("Redis takes hits again")
         _away_until = 0.0
     return True
+
+
+def _add_one(line: bytes) -> None:
+    """XADD on a connection of this thread's own, written as the protocol says: a quarter of the CPU that the client's
+    general way takes, for every hit."""
+    place = settings.REDIS_URL, os.getpid()
+    if getattr(_own, "place", None) != place:
+        _own.connection, _own.place = client().connection_pool.make_connection(), place
+    key = KEY.encode()
+    command = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%b\r\n$1\r\n*\r\n$1\r\nh\r\n$%d\r\n%b\r\n"
+    try:
+        _own.connection.send_packed_command([command % (len(key), key, len(line), line)], check_health=False)
+        _own.connection.read_response()  # a refusal is raised
+    except BaseException:
+        _own.connection.disconnect()  # an answer that comes later is nobody's; the next hit connects anew
+        raise
 
 
 def forget_failure() -> None:

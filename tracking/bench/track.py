@@ -93,7 +93,7 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
             "hello_per_second": round(hello["rate"]),
             "hello_per_cpu_second": round(hello["rate_cpu"]),
             "hello_p50_ms": round(hello["p50_ms"], 2),
-            "xadd_us": round(xadd * 1e6),
+            "xadd_cpu_us": round(xadd * 1e6),
             "copy_rows_per_second": round(copied),
         },
         "ratio": {
@@ -213,17 +213,17 @@ def _check(served: dict[str, Any], hits: int) -> None:
 
 
 def _bare_xadd() -> float:
-    """Seconds for one hit into a stream, by one connection."""
+    """CPU seconds of the client for one hit into a stream."""
     now = timezone.now()
     line = to_bytes(
         Hit(new_uid(now), CLICK, now, "127.0.0.1", "x" * 130, {}, {"delivery_id": 1, "url_id": 1})
     )
     client = stream.client()
     client.xadd(stream.KEY, {b"h": line})
-    started, count = time.perf_counter(), 5000
+    started, count = time.process_time(), 5000
     for _number in range(count):
         client.xadd(stream.KEY, {b"h": line})
-    return (time.perf_counter() - started) / count
+    return (time.process_time() - started) / count
 
 
 def _bare_copy() -> float:
