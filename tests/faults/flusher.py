@@ -14,9 +14,9 @@ import django
 
 django.setup()
 
-from django.utils import timezone
+from django.utils import timezone  # noqa: E402 (Django first)
 
-from tracking import flush, mail_hits, spool, stream
+from tracking import flush, mail_hits, spool, stream  # noqa: E402
 
 
 def die(function, number):
