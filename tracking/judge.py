@@ -28,11 +28,11 @@ RULES_VERSION = 1
 PERSON, MACHINE = "person", "machine"  # tracking.models.Verdict
 OPEN, CLICK, VIEW = "open", "click", "view"
 
-# Nobody reads and clicks within these seconds after the receiving server took the mail. Scanners that look while the mail
-# is handed over come before its answer, at most as long before it as a server may think about it: ten minutes (RFC 5321
-# 4.5.3.2.6). What lies further back is another sending of the same mail, or a wrong clock, and says nothing.
+# Nobody reads and clicks within these seconds after the sending, which is the moment just before the final dot: a server
+# that looks into the mail while it takes it comes then. A few seconds before it are clocks of hosts that differ; what lies
+# further back belongs to an earlier attempt of the same mail, and says nothing.
 SOONEST = {OPEN: 1, CLICK: 3}
-LONGEST_HAND_OVER = 600
+CLOCKS_APART = 30
 
 # So many different links of one mail, each within so many seconds of this click: a scanner trying them all. From whatever
 # addresses, because scanners use several. The first and last click of a hasty person still count.
@@ -46,7 +46,7 @@ class Facts:
 
     kind: str  # open, click, view
     at: datetime
-    seconds: int | None  # from the hand-over of the mail to `at`, rounded down; None: unknown, or no mail
+    seconds: int | None  # from Delivery.sent_at to `at`, rounded down; None: unknown, or no mail
     ip: str | None
     agent: str
     hints: Mapping[str, object] = field(default_factory=dict)  # tracking.agents.hints_of
@@ -77,7 +77,7 @@ def _in(network: IPv4Network | IPv6Network) -> Callable[[Facts, Agent], bool]:
 
 
 def _too_soon(facts: Facts, agent: Agent) -> bool:
-    return facts.seconds is not None and -LONGEST_HAND_OVER <= facts.seconds < SOONEST[facts.kind]
+    return facts.seconds is not None and -CLOCKS_APART <= facts.seconds < SOONEST[facts.kind]
 
 
 def _not_a_page(facts: Facts, agent: Agent) -> bool:

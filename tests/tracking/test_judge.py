@@ -105,12 +105,12 @@ def test_networks(kind, ip, evidence):
 
 
 @pytest.mark.parametrize(("kind", "seconds", "too_soon"), [
-    ("open", 0, True), ("open", 1, False), ("open", -1, True), ("open", -600, True), ("open", -601, False),
+    ("open", 0, True), ("open", 1, False), ("open", -1, True), ("open", -30, True), ("open", -31, False),
     ("click", 2, True), ("click", 3, False), ("click", -30, True), ("click", -86400, False),
     ("click", None, False), ("view", None, False), ("view", 0, False),
 ])  # fmt: skip
 def test_too_soon_after_the_hand_over(kind, seconds, too_soon):
-    """TRK-4: nobody reads within the second; scanners look before the server has answered. A wrong clock says nothing"""
+    """TRK-4: nobody reads within the second; scanners look while they take the mail. An earlier attempt says nothing"""
     judgement = judge(facts(kind, seconds=seconds))
     assert judgement.evidence == (["too_soon"] if too_soon else [])
     assert judgement.verdict == (MACHINE if too_soon else PERSON)
