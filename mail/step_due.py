@@ -43,7 +43,7 @@ from settings.system_settings import get_setting
 
 logger = logging.getLogger(__name__)
 
-LIMIT = 5_000  # waits a tick
+LIMIT = 2_000  # waits a tick
 BATCH = 500
 ROUNDS = 20  # a lead with more waits of one step mail in a batch goes on in the next one
 

@@ -122,7 +122,8 @@ def _active(**which: Any) -> list[StepMail]:
     return list(StepMail.objects.filter(pk__in=ids, **which).select_related("search").order_by("pk"))
 
 
-# Who did not match when applying and matches when moving up from the waiting list starts now; anything else happened before.
+# Who did not match when applying and matches when moving up from the waiting list starts now: the same origin at a later
+# time. Anything else is the same told again.
 _INSERT = """
 INSERT INTO mail_stepwait (step_mail_id, lead_id, origin_key, application_id, origin_at, origin_text, due_at, state, reason, decided_at)
 SELECT %(step)s, lead_id, origin_key, application_id, origin_at, origin_text, due_at, state, reason,
@@ -133,6 +134,7 @@ FROM unnest(%(leads)s::bigint[], %(keys)s::text[], %(applications)s::bigint[], %
 ON CONFLICT (step_mail_id, origin_key) DO UPDATE
     SET state = 'waiting', reason = '', decided_at = NULL, origin_at = excluded.origin_at, due_at = excluded.due_at
     WHERE mail_stepwait.state = 'stopped' AND mail_stepwait.reason = 'condition' AND excluded.state = 'waiting'
+          AND excluded.origin_at > mail_stepwait.origin_at
 """
 
 

@@ -16,6 +16,7 @@ from mail.step_mail import delete, stop
 from mail.step_settings import BEFORE_KNOWN
 from mail.step_waits import Viewed, applied, viewed
 from settings.system_settings import set_setting
+from tests.campaigns.test_csv_applications import THREE, bring_in
 from tests.factories import make_application, make_campaign, make_lead, make_user
 from tests.mail import step_scene
 from tests.mail.step_scene import PAGE, active_step, application_step, look_at, make_search, tell
@@ -60,6 +61,15 @@ class TestApplications:
         done = apply(step.campaign, entry, now=timezone.now(), token=uuid.uuid4(), **values)
         assert rows(step) == [("waiting", "")]
         assert StepWait.objects.get().application_id == done.application.pk
+        assert Delivery.objects.filter(kind="automatic").exists() == values.get("tell", True)
+
+    @pytest.mark.parametrize(("tell", "mails"), [(True, 3), (False, 0)])
+    def test_a_file(self, tell, mails):
+        """CSV一括申込, also without mails to the applicants; nobody of the file before the start counts."""
+        step = application_step()
+        assert bring_in(step.campaign, THREE, tell=tell).state == "done"
+        assert rows(step) == [("waiting", "")] * 3
+        assert Delivery.objects.filter(kind="automatic").count() == mails
 
     def test_when_it_is_confirmed(self):
         """A provisional application is none yet."""
@@ -94,6 +104,19 @@ class TestApplications:
         (wait,) = StepWait.objects.all()
         assert (wait.state, wait.reason) == ("stopped", "condition")
         assert wait.decided_at is not None
+
+    def test_told_again_is_no_new_origin(self):
+        """Who did not match at the application and is told of it again does not start then."""
+        campaign = make_campaign()
+        condition = {
+            "match": "all",
+            "blocks": [{"item": "lead.company", "operator": "is", "values": ["山手製作所"]}],
+        }
+        step = active_step(campaign, search=make_search(condition, campaign))
+        application = step_scene.apply(step)
+        Lead.objects.update(company="山手製作所")
+        tell(application)
+        assert rows(step) == [("stopped", "condition")]
 
     def test_only_since_the_start(self):
         """Nor does a second telling of an old application count; nor one of another campaign, stopped or deleted steps."""
