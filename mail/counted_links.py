@@ -64,16 +64,22 @@ class _Link(NamedTuple):
 def find_urls(content: Mapping[str, Any]) -> list[FoundUrl]:
     """The URLs of a template's content (`mail.message.snapshot_content`), in the order of the mail, each once."""
     found: dict[tuple[str, str], list[int]] = {}
-    labels: dict[str, str] = {}
+    labels: dict[tuple[str, str], str] = {}
     for column, part in enumerate(parts_of(content)):
         if part is None:
             continue
         for link in _links_of(normalise_newlines(str(content[part])), part):
             found.setdefault((link.url, link.reason), [0, 0])[column] += 1
             if link.label:
-                labels[link.url] = link.label if part == "html_body" else labels.get(link.url, link.label)
+                labels.setdefault((link.url, part), link.label)
     return [
-        FoundUrl(url, in_text, in_html, reason, labels.get(url, ""))
+        FoundUrl(
+            url,
+            in_text,
+            in_html,
+            reason,
+            labels.get((url, "html_body")) or labels.get((url, "text_body"), ""),
+        )
         for (url, reason), (in_text, in_html) in found.items()
     ]
 
