@@ -28,6 +28,7 @@ from mail.results import ADDRESSED, ResultGroup
 from mail.returned_list import returned_of, waiting_for_reports
 from mail.search_items import template_choices, template_labels
 from mail.send_again import STATES as SEND_AGAIN_STATES
+from mail.sent_links import sent_links
 from mail.sent_mail import NotRebuilt, rebuild
 from mail.single_mail import WAITING
 from mail.smtp.replies import describe_code
@@ -38,6 +39,8 @@ from smp.lib.mode import campaign_of
 BIGGEST_ID = 2**63 - 1
 # Somebody's HTML: no scripts, nothing loaded from anywhere, and it may not even navigate.
 HTML_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
+# At the end of such HTML: a sandboxed frame opens no window, so that its links do nothing.
+DEAD_LINKS = '<base target="_blank">'
 
 
 def _identifier(label: Any) -> forms.IntegerField:
@@ -204,6 +207,8 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         if one.registration in Registration.values
         else one.registration,
         "attachments": [part["name"] for part in content.get("attachments", [])],
+        "links": sent_links(one) if sent else [],
+        "opens": sent and content.get("opens", False),
     }
     return render(request, "mail/delivery.html", context)
 
@@ -228,8 +233,9 @@ def _sent_or_404(request: HttpRequest, delivery_id: int, *, direct: bool):
 
 
 def html_part(html: str) -> HttpResponse:
-    """Somebody's HTML for a sandboxed frame (HTML_POLICY), kept nowhere."""
-    response = HttpResponse(html)
+    """Somebody's HTML for a sandboxed frame (HTML_POLICY), kept nowhere. Its links are dead: one of ours followed from
+    here would count for its reader (TRK-4), or this browser be taken for theirs (WEB-1)."""
+    response = HttpResponse(html + DEAD_LINKS)
     response["Content-Security-Policy"] = HTML_POLICY
     response["Referrer-Policy"] = "no-referrer"
     response["Cache-Control"] = "no-store"

@@ -43,6 +43,7 @@ from mail.templates import (
     waiting_jobs,
 )
 from mail.test_send import TestRefused, merge_values, send_test, test_lead
+from mail.views.delivery_views import DEAD_LINKS
 from mail.views.wizard import wizard_run
 from settings.permissions import both_modes, campaign_mode, needs_edit, needs_view
 from settings.system_settings import rows_per_page
@@ -117,6 +118,7 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
         "shown_bodies": body_fields(shown.form),
         "automatic": kinds_sent_with(shown),
         "waiting": jobs,
+        "waiting_counts": any(job.count_clicks for job in jobs),
         "soon": starts_soon(jobs, now),
         "lost": lost,
         "attachments": shown.attachments.defer("content"),
@@ -133,7 +135,7 @@ def template_html(request: HttpRequest, template_id: int) -> HttpResponse:
     shown = _template(request, template_id)
     lead, _why = _preview_lead(request)
     mail, _refusal = _build(shown, lead, timezone.now())
-    response = HttpResponse(mail.html if mail else "", content_type="text/html; charset=utf-8")
+    response = HttpResponse(mail.html + DEAD_LINKS if mail else "", content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = PREVIEW_POLICY
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -235,6 +237,7 @@ def _edit(request: HttpRequest, edited: MailTemplate) -> HttpResponse:
         "template": edited,
         "groups": _picker(merge_fields()),
         "waiting": waiting,
+        "waiting_counts": any(job.count_clicks for job in waiting),
         "soon": starts_soon(waiting, timezone.now()),
     }
     return render(request, "mail/template_edit.html", context)
