@@ -34,7 +34,9 @@ class MailConfig(AppConfig):
         register_mail_items()
         register_tab(Tab("mail", _("Mail"), 30))
         send, look = _("Send"), _("Look")
-        wizard = ("wizard_condition", "wizard_leads", "wizard_confirm", "wizard_expected", "wizard_done")
+        wizard = (
+            "wizard_condition", "wizard_leads", "wizard_links", "wizard_confirm", "wizard_expected", "wizard_done",
+        )  # fmt: skip
         job = (
             "job", "job_stop", "job_delete", "job_leads", "job_matching", "job_changed", "job_content",
             "job_resend_unknown", "job_retry_failed", "job_report", "job_report_mails", "job_rates",
@@ -124,6 +126,18 @@ class MailConfig(AppConfig):
                 prepare,
                 url_names=("mail_settings_edit", "mail_settings_test"),
                 position=71,
+                modes=BOTH,
+            )
+        )
+        register_page(
+            Page(
+                "mail",
+                _("Counted URLs"),
+                "counted_urls",
+                prepare,
+                aliases=("クリックカウント", "クリックカウントURL", "クリックカウントURL指定", "ターゲットURL", "URL一覧", "クリック測定"),
+                url_names=("counted_url_new", "counted_url_edit"),
+                position=73,
                 modes=BOTH,
             )
         )

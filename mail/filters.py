@@ -10,9 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.models import Campaign
-from mail.job_queries import text_filter
+from mail.counted_url_list import jobs_counting
+from mail.job_queries import MAX_ID, text_filter
 from mail.models import MailTemplate, SendJob
+from mail.models.counting import CountedUrl
 from mail.models.send_job import JobState, RecipientRule
+from mail.modes import usable_in
 from mail.send_jobs import LOCKED_BEFORE_START
 from settings.models import User
 
@@ -20,6 +23,8 @@ DATE = forms.DateInput(attrs={"type": "date"})
 
 
 class JobFilter(django_filters.FilterSet):
+    counted_url: CountedUrl | None = None  # what `counts` found
+
     q = django_filters.CharFilter(
         label=_("ID, template, search condition"),
         method="by_text",
@@ -54,6 +59,10 @@ class JobFilter(django_filters.FilterSet):
         label=_("Registered until"), field_name="created_at", lookup_expr="date__lte", widget=DATE
     )
 
+    counts = django_filters.NumberFilter(
+        method="by_counted_url", min_value=1, max_value=MAX_ID, widget=forms.HiddenInput
+    )
+
     class Meta:
         model = SendJob
         fields: list[str] = []
@@ -62,6 +71,7 @@ class JobFilter(django_filters.FilterSet):
         """Inside a campaign its templates and the people who sent something there; among all campaigns everything, and
         a choice of the campaign."""
         super().__init__(*args, **kwargs)
+        self.counted_urls = usable_in(campaign_id, CountedUrl.objects.all())
         if campaign_id is not None:
             del self.filters["campaign"]
             self.filters["template"].queryset = MailTemplate.objects.filter(campaign_id=campaign_id).order_by(
@@ -73,6 +83,11 @@ class JobFilter(django_filters.FilterSet):
 
     def by_text(self, jobs: QuerySet[SendJob], name: str, value: str) -> QuerySet[SendJob]:
         return jobs.filter(text_filter(value))
+
+    def by_counted_url(self, jobs: QuerySet[SendJob], name: str, value: Any) -> QuerySet[SendJob]:
+        """From 「クリックカウントURL一覧」: the mailings that count this URL of the mode."""
+        self.counted_url = self.counted_urls.filter(pk=int(value)).first()
+        return jobs_counting(self.counted_url, jobs) if self.counted_url else jobs.none()
 
     def by_state(self, jobs: QuerySet[SendJob], name: str, value: str) -> QuerySet[SendJob]:
         """As displayed: a reservation is in preparation from 30 minutes before its time, whatever the row says (RSV-2)."""

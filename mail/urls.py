@@ -2,6 +2,7 @@ from django.urls import path
 
 from mail.views import (
     brake,
+    counted_urls,
     delivery_views,
     jobs,
     mail_settings,
@@ -11,6 +12,7 @@ from mail.views import (
     speed,
     templates,
     wizard,
+    wizard_links,
 )
 
 urlpatterns = [
@@ -19,6 +21,7 @@ urlpatterns = [
     path("wizard/templates/", wizard.wizard_templates, name="wizard_templates"),
     path("wizard/<int:job_id>/", wizard.wizard_condition, name="wizard_condition"),
     path("wizard/<int:job_id>/leads/", wizard.wizard_leads, name="wizard_leads"),
+    path("wizard/<int:job_id>/links/", wizard_links.wizard_links, name="wizard_links"),
     path("wizard/<int:job_id>/confirm/", wizard.wizard_confirm, name="wizard_confirm"),
     path("wizard/<int:job_id>/expected/", wizard.wizard_expected, name="wizard_expected"),
     path("wizard/<int:job_id>/done/", wizard.wizard_done, name="wizard_done"),
@@ -68,6 +71,12 @@ urlpatterns = [
         templates.template_attachment,
         name="template_attachment",
     ),
+    path("counted-urls/", counted_urls.counted_urls, name="counted_urls"),
+    path("counted-urls/export/", counted_urls.counted_urls_export, name="counted_urls_export"),
+    path("counted-urls/new/", counted_urls.counted_url_new, name="counted_url_new"),
+    path("counted-urls/<int:url_id>/", counted_urls.counted_url_edit, name="counted_url_edit"),
+    path("counted-urls/<int:url_id>/archive/", counted_urls.counted_url_archive, name="counted_url_archive"),
+    path("counted-urls/<int:url_id>/restore/", counted_urls.counted_url_restore, name="counted_url_restore"),
     path("speed/", speed.speed, name="speed"),
     path("speed/slowed/", speed.speed_slowed, name="speed_slowed"),
     path("speed/release/", speed.speed_release, name="speed_release"),

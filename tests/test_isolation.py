@@ -44,7 +44,7 @@ class Everything:
         campaigns = [things.campaign] if things.campaign else []
         return [
             things.lead, things.template, things.attachment, things.search, things.draft, things.job, things.reserved,
-            things.delivery, things.single, things.step, self.lead_import, self.lead_merge, self.application, self.session,
+            things.delivery, things.single, things.step, things.counted_url, self.lead_import, self.lead_merge, self.application, self.session,
             self.form_item, self.check_in, *campaigns,
         ]  # fmt: skip
 
@@ -70,6 +70,7 @@ IDS: dict[str, Id] = {
     "delivery_id": lambda things, view: things.mail.delivery.pk,
     "job_id": _job,
     "step_id": lambda things, view: things.mail.step.pk,
+    "url_id": lambda things, view: things.mail.counted_url.pk,
 }
 # Views whose parameter is only called `pk`, by the beginning of their name.
 BY_VIEW: dict[str, Id] = {
@@ -255,6 +256,7 @@ def _everybodys_ids(things: Everything) -> dict[str, Any]:
         "job": mail.job.pk, "delivery": mail.delivery.pk, "import": things.lead_import.pk,
         "application": things.application.pk, "session": things.session.pk, "item": things.form_item.pk,
         "campaign": things.application.campaign_id, "pk": things.application.pk, "q": "example.jp",
+        "counts": mail.counted_url.pk, "from": mail.counted_url.pk,
     }  # fmt: skip
 
 

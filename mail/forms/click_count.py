@@ -3,7 +3,6 @@
 For any mailing that counts (models/counting.py): the send wizard and step mails show it by `mail/_click_count.html`.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext_lazy
 
+from mail.click_count import NAME_MAX, digest_of
 from mail.counted_links import FoundUrl, find_urls
 from mail.merging import TemplateError
 from mail.models.counting import CountedUrl, Counting
@@ -21,11 +21,6 @@ from mail.modes import usable_in
 
 # Two fields for each: Django reads 1000 of a form.
 URLS_MAX = 300
-NAME_MAX = 200
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass
@@ -65,16 +60,20 @@ class ClickCountForm(forms.Form):
             found = []
         self.mail_form = MailForm(content["form"])
         countable = [one for one in found if one.countable]
-        self._found = {_digest(one.url): one for one in countable[:URLS_MAX]}
+        self._found = {digest_of(one.url): one for one in countable[:URLS_MAX]}
         self.too_many = countable[URLS_MAX:]
         self.not_countable = [one for one in found if not one.countable]
         # Which URLs the page showed: ticks of an older state of the template are asked about once more.
-        self.seen = _digest("\n".join(self._found))[:16]
+        self.seen = digest_of("\n".join(self._found))[:16]
         self._chosen = (
             None
             if counting.counted_urls is None
             else {item["url"]: item["name"] for item in counting.counted_urls}
         )
+        # A URL that was not there when the others were chosen is ticked, as at first (not kept for step mails).
+        known = getattr(counting, "known_urls", None)
+        self._known = None if known is None else {*known, *(self._chosen or {})}
+        self._came: set[str] = set()  # keys that were not on the page that was sent
         registered = dict(
             usable_in(campaign_id, CountedUrl.objects.filter(digest__in=self._found)).values_list(
                 "url", "name"
@@ -86,7 +85,8 @@ class ClickCountForm(forms.Form):
             self.fields[f"name_{key}"] = forms.CharField(
                 label=_("URL name"), required=False, max_length=NAME_MAX, initial=name
             )
-            if self.is_bound and f"name_{key}" not in self.data:  # it was not on the page that was sent
+            if self.is_bound and f"name_{key}" not in self.data:
+                self._came.add(key)
                 self.data = self.data.copy()
                 self.data[f"name_{key}"] = name
         opens = self.fields["opens"]
@@ -106,15 +106,18 @@ class ClickCountForm(forms.Form):
     def rows(self) -> list[UrlRow]:
         """The countable URLs in the order of the mail; at first all are ticked."""
         if self.is_bound:
-            ticked = set(self["count"].value() or [])
-        elif self._chosen is None:
-            ticked = set(self._found)
+            ticked = {*(self["count"].value() or []), *self._came}
         else:
-            ticked = {key for key, one in self._found.items() if one.url in self._chosen}
+            ticked = {key for key, one in self._found.items() if self._to_be_ticked(one.url)}
         return [
             UrlRow(key=key, found=one, name=self[f"name_{key}"], ticked=key in ticked)
             for key, one in self._found.items()
         ]
+
+    def _to_be_ticked(self, url: str) -> bool:
+        if self._chosen is None:
+            return True
+        return url in self._chosen or (self._known is not None and url not in self._known)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

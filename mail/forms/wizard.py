@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from leads.models import DmPermission, SavedSearch
 from mail.models import MailTemplate, SendJob
@@ -84,6 +84,20 @@ class WizardForm(forms.Form):
             "With “Leave them out”, leads who already received this template in any way are left out."
         ),
     )
+    count_clicks = forms.TypedChoiceField(
+        label=gettext_lazy("E-mail click count"),
+        choices=[
+            ("no", pgettext_lazy("click count", "Do not use")),
+            ("yes", pgettext_lazy("click count", "Use")),
+        ],
+        coerce=lambda value: value == "yes",
+        empty_value=False,
+        required=False,
+        widget=forms.RadioSelect,
+        help_text=gettext_lazy(
+            "With “Use”, a later page asks which links are counted, and whether the open rate is measured."
+        ),
+    )
     timing = forms.ChoiceField(
         label=gettext_lazy("When to send"),
         choices=[("now", gettext_lazy("Send at once")), ("later", gettext_lazy("Reserve a time"))],
@@ -150,6 +164,7 @@ class WizardForm(forms.Form):
                 "rule": RecipientRule.BY_SEARCH.value,
                 "dm_permissions": [DmPermission.WANTED.value],
                 "include_sent": "no",
+                "count_clicks": "no",
                 "timing": "now",
             }
         at = timezone.localtime(job.scheduled_at) if job.scheduled_at else None
@@ -160,6 +175,7 @@ class WizardForm(forms.Form):
             "template": job.template_id,
             "dm_permissions": job.dm_permissions,
             "include_sent": "yes" if job.include_sent else "no",
+            "count_clicks": "yes" if job.count_clicks else "no",
             "timing": "later" if at else "now",
             "date": at.date() if at else None,
             "time": at.time() if at else None,
@@ -198,5 +214,7 @@ class WizardForm(forms.Form):
 
     def draft_values(self) -> dict[str, Any]:
         """The draft's fields, from cleaned data. By search keeps no ticks, by user may have no condition."""
-        wanted = ("rule", "search", "template", "dm_permissions", "include_sent", "scheduled_at")
+        wanted = (
+            "rule", "search", "template", "dm_permissions", "include_sent", "count_clicks", "scheduled_at",
+        )  # fmt: skip
         return {name: self.cleaned_data[name] for name in wanted}

@@ -18,6 +18,7 @@ from leads.models import DmPermission, Lead
 from leads.search import describe_condition, leads_matching
 from mail import send_again, send_jobs
 from mail.brake_queries import brakes_shown
+from mail.click_count import changes_since
 from mail.delivery.brake import braked_domains, brakes_of
 from mail.filters import JobFilter
 from mail.job_queries import (
@@ -179,6 +180,14 @@ def _reason_rows(job: SendJob, counts: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _changed_links(job: SendJob) -> dict[str, Any] | None:
+    """TRK-5: what of the choice changed since the reservation, as it is now until the start, and as it was then
+    afterwards; None when nothing did."""
+    waiting = job.snapshot_id is None and job.state not in FINISHED
+    changes: dict[str, Any] | None = changes_since(job) if waiting else job.links_changed
+    return changes if changes and any(changes.values()) else None
+
+
 @both_modes
 @needs_view
 @require_GET
@@ -192,12 +201,18 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     by_user = job.rule == RecipientRule.BY_USER
     asked = request.GET.get("lead", "").strip()[:320]
     reasons = _reason_rows(job, live["counts"])
+    changed_links = _changed_links(job) if job.count_clicks else None
     return render(
         request,
         "mail/job.html",
         live
         | {
             "by_user": by_user,
+            "links_changed": changed_links,
+            "counted": [
+                item | {"gone": changed_links is not None and item["url"] in changed_links.get("gone", [])}
+                for item in job.counted_urls or []
+            ],
             "brakes": brakes,
             "brake_count": len(brakes),
             "condition": describe_condition(job.condition, inside=job.campaign_id)

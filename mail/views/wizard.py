@@ -1,4 +1,5 @@
-"""「送信ウィザード」: condition → (leads, by user) → confirmation → done. Every run is one draft row (RSV-5)."""
+"""「送信ウィザード」: condition → (leads, by user) → (links, with click count: wizard_links.py) → confirmation → done. Every
+run is one draft row (RSV-5)."""
 
 from typing import Any
 
@@ -34,7 +35,7 @@ from smp.lib.once import once
 
 PAGE = 50
 CANCELLED = "cancelled"  # among the addressed of a campaign's job; no reason of EXC-1
-STEPS = ("condition", "leads", "confirm", "done")
+STEPS = ("condition", "leads", "links", "confirm", "done")
 
 
 def drafts_of(request: HttpRequest) -> QuerySet[SendJob]:
@@ -61,14 +62,15 @@ def steps(job: SendJob | None, here: str) -> list[dict[str, Any]]:
     labels = {
         "condition": _("Condition and template"),
         "leads": _("Check the people"),
+        "links": _("Click count URLs"),
         "confirm": _("Confirm"),
         "done": _("Done"),
     }
-    shown = [
-        step
-        for step in STEPS
-        if step != "leads" or here == "leads" or (job and job.rule == RecipientRule.BY_USER)
-    ]
+    wanted = {
+        "leads": job is not None and job.rule == RecipientRule.BY_USER,
+        "links": job is not None and job.count_clicks,
+    }
+    shown = [step for step in STEPS if step == here or wanted.get(step, True)]
     at = shown.index(here)
     return [
         {
@@ -81,7 +83,13 @@ def steps(job: SendJob | None, here: str) -> list[dict[str, Any]]:
 
 
 def _next_page(job: SendJob) -> HttpResponse:
-    return redirect("wizard_leads" if job.rule == RecipientRule.BY_USER else "wizard_confirm", job.pk)
+    """After page 1."""
+    return redirect("wizard_leads" if job.rule == RecipientRule.BY_USER else _after_leads(job), job.pk)
+
+
+def _after_leads(job: SendJob) -> str:
+    """TRK-1: by user, the links are chosen after the check of the people."""
+    return "wizard_links" if job.count_clicks else "wizard_confirm"
 
 
 @both_modes
@@ -244,7 +252,7 @@ def wizard_leads(request: HttpRequest, job_id: int) -> HttpResponse:
         else:
             go = request.POST.get("go", "")
             if go == "next" and ticked:
-                return redirect("wizard_confirm", job.pk)
+                return redirect(_after_leads(job), job.pk)
             if go == "next":
                 error = _("Tick at least one lead.")
             elif not request.htmx:
@@ -305,12 +313,14 @@ def _list_query(request: HttpRequest, go: str) -> str:
     return str(query.urlencode())
 
 
-def _ready_for_confirmation(job: SendJob) -> str | None:
+def ready_for_confirmation(job: SendJob) -> str | None:
     """The page that must be filled in first, or None."""
     if job.template_id is None or (job.rule == RecipientRule.BY_SEARCH and job.condition is None):
         return "wizard_condition"
     if job.rule == RecipientRule.BY_USER and not job.ticked.exists():
         return "wizard_leads"
+    if job.count_clicks and job.counted_urls is None:
+        return "wizard_links"
     return None
 
 
@@ -322,7 +332,7 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
     job = wizard_run(request, job_id)
     if job.state != JobState.DRAFT:  # a reload, a double click, or the other administrator was first (RSV-5)
         return redirect("wizard_done", job.pk)
-    if first := _ready_for_confirmation(job):
+    if first := ready_for_confirmation(job):
         return redirect(first, job.pk)
     now = timezone.now()
     if request.method == "POST":
@@ -403,8 +413,8 @@ def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
     job = wizard_run(request, job_id)
     if job.state != JobState.DRAFT:
         return redirect("job", job.pk)
-    if _ready_for_confirmation(job):
-        return redirect("wizard_condition", job.pk)
+    if first := ready_for_confirmation(job):
+        return redirect(first, job.pk)
     who = request.GET.get("who", "addressed")
     labels = {"in_scope": _("Everyone in scope"), "addressed": _("Expected to be sent")} | {
         reason.value: str(reason.label) for reason in DECIDED_AT_START

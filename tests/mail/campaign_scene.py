@@ -1,5 +1,6 @@
 """Two campaigns and the all-campaign mode, each with the same things in it, and kenta who administers the first only."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from leads.models import Lead, SavedSearch
 from leads.search import EVERYONE
 from mail.message import take_snapshot
 from mail.models import (
+    CountedUrl,
     Delivery,
     MailTemplate,
     ReturnedMail,
@@ -46,6 +48,7 @@ class Things:
     delivery: Delivery
     single: Delivery
     step: StepMail
+    counted_url: CountedUrl
 
     @property
     def path(self) -> str:
@@ -67,7 +70,11 @@ def make_things(mark: str, campaign: Campaign | None, user: Any, address: str) -
         campaign_id=campaign and campaign.pk,
     )  # fmt: skip
     common: dict[str, Any] = {"campaign": campaign, "created_by": user, "search_name": search.name}
-    draft = make_job(template, search=search, **common)
+    url = f"https://{mark}.example.jp/"
+    counted_url = CountedUrl.objects.create(
+        campaign=campaign, url=url, digest=hashlib.sha256(url.encode()).hexdigest(), name=f"{mark}のリンク"
+    )
+    draft = make_job(template, search=search, count_clicks=True, **common)
     snapshot = take_snapshot(template)
     job = make_job(
         template, state="sending", started_at=timezone.now(), decided_at=timezone.now(), snapshot=snapshot, **common,
@@ -92,8 +99,9 @@ def make_things(mark: str, campaign: Campaign | None, user: Any, address: str) -
         search=search, state="active", active_since=timezone.now(),
     )  # fmt: skip
     return Things(
-        mark, campaign, lead, template, attachment, search, draft, job, reserved, delivery, single, step
-    )
+        mark, campaign, lead, template, attachment, search, draft, job, reserved, delivery, single, step,
+        counted_url,
+    )  # fmt: skip
 
 
 def make_scene() -> dict[str, Things]:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from leads.models import Lead
 from leads.search import EVERYONE, leads_matching, validate_condition
 from mail import urls
-from mail.models import Delivery, MailTemplate, SendJob, SendJobLead
+from mail.models import CountedUrl, Delivery, MailTemplate, SendJob, SendJobLead
 from mail.search_items import mail_items
 from mail.single_mail import Draft
 from settings.models import User
@@ -26,6 +26,7 @@ IDS = {
     "template_id": lambda things, name: things.template.pk,
     "attachment_id": lambda things, name: things.attachment.pk,
     "delivery_id": lambda things, name: things.single.pk if name == "single_mail_done" else things.delivery.pk,
+    "url_id": lambda things, name: things.counted_url.pk,
     "job_id": lambda things, name: {
         "job_leads": things.reserved, "job_delete": things.reserved, "job_changed": things.reserved,
         "wizard_done": things.job,
@@ -63,6 +64,7 @@ def state_of_everything():
         *SendJob.objects.order_by("pk"),
         *MailTemplate.objects.order_by("pk"),
         *Delivery.objects.order_by("pk"),
+        *CountedUrl.objects.order_by("pk"),
     ]
     return serializers.serialize("json", [*rows, *SendJobLead.objects.order_by("pk")])
 
@@ -97,6 +99,7 @@ def test_lists_show_what_is_theirs_only(client, scene, name):
             {"job": other.job.pk}, {"lead": other.lead.pk}, {"template": other.template.pk}, {"search": other.search.pk},
             {"delivery": other.delivery.pk}, {"campaign": theirs.campaign.pk}, {"q": other.mark}, {"words": other.mark},
             {"title": other.mark}, {"address": other.lead.email}, {"created_by": other.job.created_by_id},
+            {"counts": other.counted_url.pk}, {"from": other.counted_url.pk}, {"name": other.mark}, {"url": other.mark},
         ]  # fmt: skip
     for query in queries:
         response = client.get(scene["ours"].path + reverse(name), query)
@@ -115,7 +118,7 @@ def test_lists_show_what_is_theirs_only(client, scene, name):
 
 def test_lists_show_ones_own(client, scene):
     """APP-1: so that the absence above says something."""
-    for name in ("jobs", "deliveries", "templates", "returned_mails", "wizard", "jobs_export", "returned_export", "wizard_templates"):  # fmt: skip
+    for name in ("jobs", "deliveries", "templates", "returned_mails", "wizard", "jobs_export", "returned_export", "wizard_templates", "counted_urls", "counted_urls_export"):  # fmt: skip
         response = client.get(scene["ours"].path + reverse(name))
         said = b"".join(response.streaming_content if response.streaming else [response.content]).decode()
         assert "ミカン" in said, name
