@@ -108,9 +108,11 @@ def _lead_of(delivery_id: int | None) -> int | None:
 def _living(lead_id: int) -> int | None:
     """The lead, or the one it was merged into; None when it was deleted."""
     for _step in range(10):
-        deleted = Lead.objects.filter(pk=lead_id).values_list("deleted_at", flat=True).first()
-        if deleted is None:
-            return lead_id if Lead.objects.filter(pk=lead_id).exists() else None
+        found = Lead.objects.filter(pk=lead_id).values_list("deleted_at", flat=True)
+        if not found:
+            return None
+        if found[0] is None:
+            return lead_id
         merge = LeadMerge.objects.filter(merged_ids__contains=[lead_id], undone_at=None).first()
         if merge is None:
             return None

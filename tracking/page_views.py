@@ -94,11 +94,12 @@ class _Owners:
     on the way the identifications are read."""
 
     def __init__(self, visitors: Iterable[Known], hits: Sequence[Hit]) -> None:
+        earliest: dict[str, datetime] = {}
+        for hit in hits:
+            uid = hit.ids["visitor"]
+            earliest[uid] = min(hit.at, earliest.get(uid, hit.at))
         late = {
-            known.pk
-            for known in visitors
-            if known.linked_at
-            and any(hit.at < known.linked_at for hit in hits if hit.ids["visitor"] == known.uid.hex)
+            known.pk for known in visitors if known.linked_at and earliest[known.uid.hex] < known.linked_at
         }
         self._history: dict[int, list[Identification]] = {pk: [] for pk in late}
         for one in Identification.objects.filter(visitor_id__in=late, linked=True).order_by("at", "pk"):
