@@ -17,8 +17,9 @@ from django.utils import timezone
 from mail.click_target import target
 from mail.links import CLICK_PATH, NOBODY, OPEN_PATH, read_click, read_open
 from smp.lib.security_headers import POLICY
-from tracking import beacon, hits, spool
+from tracking import beacon, hits, known_visitors, script, spool
 from tracking.click_pass import with_pass
+from tracking.sites import SCRIPT_PATH
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ def click(request: HttpRequest) -> HttpResponse | None:
     if link.delivery_id != NOBODY:  # the link of a test mail only leads on
         url = _through_hooks(url, link.delivery_id, now)
         _keep(request, hits.CLICK, now, delivery_id=link.delivery_id, url_id=link.url_id)
+        known_visitors.clicked(request, link.delivery_id, now)
     # no-referrer: neither the mail's nor our address is told to the target.
     return HttpResponse(
         status=302,
@@ -102,8 +104,13 @@ def viewed(request: HttpRequest) -> HttpResponse | None:
     return beacon.take_view(request, timezone.now()) if request.path_info == BEACON_PATH else None
 
 
+def tag(request: HttpRequest) -> HttpResponse | None:
+    """The script of customers' pages."""
+    return script.script(request) if request.path_info == SCRIPT_PATH else None
+
+
 # What is answered here, by the first three characters of the path.
-DOORS: dict[str, Answer] = {CLICK_PATH: click, OPEN_PATH: opened, BEACON_PATH: viewed}
+DOORS: dict[str, Answer] = {CLICK_PATH: click, OPEN_PATH: opened, BEACON_PATH: viewed, SCRIPT_PATH[:3]: tag}
 
 
 def _token(request: HttpRequest, path: str) -> str:

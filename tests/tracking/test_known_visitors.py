@@ -1,6 +1,7 @@
 """WEB-1: the moments at which our own pages and links say whose browser it is."""
 
-from urllib.parse import urlsplit
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.core.cache import cache
@@ -11,12 +12,14 @@ from campaigns.confirm_links import confirm_url
 from campaigns.models import Application
 from campaigns.my_page import links
 from leads.models import Lead
-from mail.links import NOBODY, my_page_url
+from mail.click_count import digest_of
+from mail.links import NOBODY, click_url, my_page_url
+from mail.models.counting import CountedUrl
 from settings.system_settings import set_setting
 from tests.campaigns.forms import campaign_with_form, send
-from tests.factories import make_application, make_campaign, make_lead, make_user
+from tests.factories import make_application, make_campaign, make_delivery, make_lead, make_user
 from tests.tracking.views_support import AGENT, make_site, new_visitor, send_view, store
-from tracking.models import Identification
+from tracking.models import Identification, PageView
 from tracking.sites import TRACK_OWN_PAGES, forget_sites
 
 pytestmark = pytest.mark.django_db
@@ -176,7 +179,6 @@ def test_a_browser_without_an_id_takes_a_pass_along_where_our_pages_are_counted(
 
 def test_the_pass_of_a_click_makes_the_browser_known(client):
     """WEB-1: on a tracked site, whatever host it has"""
-    from tests.factories import make_delivery
     from tracking.click_pass import CLICK, new_pass
 
     lead, site, visitor = make_lead(), make_site(), new_visitor()
@@ -185,3 +187,32 @@ def test_the_pass_of_a_click_makes_the_browser_known(client):
     assert told() == [(lead.pk, "click", True)]
     one = Identification.objects.get()
     assert (one.delivery_id, one.visitor.uid.hex) == (delivery.pk, visitor)
+
+
+def counted_url(url):
+    return CountedUrl.objects.create(url=url, digest=digest_of(url), name="a")
+
+
+def test_a_click_makes_a_browser_known_that_has_an_id_on_our_host(browser):
+    """WEB-1: whatever page the link leads to; never the link of a test mail, never a look ahead"""
+    lead, url = make_lead(), counted_url("https://other.example/a")
+    delivery = make_delivery(lead, state="sent", sent_at=timezone.now() - timedelta(hours=1))
+    browser.get(path_of(click_url(NOBODY, url.pk)))
+    browser.head(path_of(click_url(delivery.pk, url.pk)))
+    browser.get(path_of(click_url(delivery.pk, url.pk)), headers={"sec-purpose": "prefetch"})
+    assert told() == []
+    answer = browser.get(path_of(click_url(delivery.pk, url.pk)))
+    assert answer["Location"] == "https://other.example/a"
+    assert told() == [(lead.pk, "click", True)]
+
+
+def test_a_click_takes_a_pass_to_pages_of_a_tracked_site(client):
+    """WEB-1: the whole way, from the link of a mail to a known visitor"""
+    site, lead, url = make_site(), make_lead(), counted_url("https://www.yamate.example.jp/dx?id=3")
+    delivery = make_delivery(lead, state="sent", sent_at=timezone.now() - timedelta(hours=1))
+    target = client.get(path_of(click_url(delivery.pk, url.pk)), headers={"user-agent": AGENT})["Location"]
+    assert target.startswith("https://www.yamate.example.jp/dx?id=3&smp_p=c-")
+    send_view(client, site.key, new_visitor(), target, p=parse_qs(urlsplit(target).query)["smp_p"][0])
+    assert told() == [(lead.pk, "click", True)]
+    assert PageView.objects.get().url == "https://www.yamate.example.jp/dx?id=3"
+    assert PageView.objects.get().lead_id == lead.pk
