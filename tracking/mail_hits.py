@@ -1,6 +1,7 @@
 """Opens and clicks become rows (TRK-4): joined with their mails in one query, judged, and taken as proof that the mail arrived
 (ERR-4: 結果不明 → 正常)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import floor
@@ -36,7 +37,8 @@ def store_mail_hits(hits: Sequence[Hit], now: datetime) -> None:
     burst = {hit.uid: count for hit, count in zip(clicks, counts, strict=True)}
     near = _stored_near(clicks)
     rows = [_row(hit, mails.get(hit.ids["delivery_id"], {}), burst.get(hit.uid, 1)) for hit in hits]
-    MailHit.objects.bulk_create(rows, ignore_conflicts=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [json.dumps(rows)])
     if near:  # with what is stored already these may be a burst, and what is stored with these
         judge_deliveries(near, min(hit.at for hit in clicks), max(hit.at for hit in clicks))
     for kind in (OPEN, CLICK):
@@ -45,6 +47,17 @@ def store_mail_hits(hits: Sequence[Hit], now: datetime) -> None:
         arrived(unknown, proof=kind, now=now)
 
 
+# Ten times as fast as one placeholder a value: a batch is one parameter.
+_INSERT = """
+INSERT INTO tracking_mailhit (uid, kind, at, ip, agent, hints, delivery_id, url_id, lead_id, job_id, step_mail_id,
+    campaign_id, seconds, verdict, evidence)
+SELECT uid, kind, at, ip, agent, hints, delivery_id, url_id, lead_id, job_id, step_mail_id, campaign_id, seconds, verdict,
+    evidence
+FROM json_to_recordset(%s) AS hit(uid uuid, kind text, at timestamptz, ip inet, agent text, hints jsonb,
+    delivery_id bigint, url_id bigint, lead_id bigint, job_id bigint, step_mail_id bigint, campaign_id bigint,
+    seconds integer, verdict text, evidence text[])
+ON CONFLICT (uid) DO NOTHING
+"""
 _UNKNOWN = """
 SELECT DISTINCT h.delivery_id, h.kind FROM tracking_mailhit h JOIN mail_delivery d ON d.id = h.delivery_id
 WHERE h.at > %s AND d.state = 'unknown'
@@ -69,17 +82,19 @@ def _check(hit: Hit) -> None:
             raise ValueError(f"{name} is no id: {value!r}")
 
 
-def _row(hit: Hit, mail: Mapping[str, Any], burst: int) -> MailHit:
+def _row(hit: Hit, mail: Mapping[str, Any], burst: int) -> dict[str, Any]:
     sent_at = mail.get("sent_at")
     seconds = None if sent_at is None else floor((hit.at - sent_at).total_seconds())
     seconds = seconds if seconds is not None and abs(seconds) <= _INT else None
     judgement = judge(Facts(hit.kind, hit.at, seconds, hit.ip, hit.agent, hit.hints, burst))
-    return MailHit(
-        uid=hit.uid, kind=hit.kind, at=hit.at, ip=hit.ip, agent=hit.agent, hints=hit.hints,
-        delivery_id=hit.ids["delivery_id"], url_id=hit.ids.get("url_id") if hit.kind == CLICK else None,
-        lead_id=mail.get("lead_id"), job_id=mail.get("job_id"), step_mail_id=mail.get("step_mail_id"),
-        campaign_id=mail.get("campaign_id"), seconds=seconds, verdict=judgement.verdict, evidence=judgement.evidence,
-    )  # fmt: skip
+    return {
+        "uid": str(hit.uid), "kind": hit.kind, "at": hit.at.isoformat(), "ip": hit.ip, "agent": hit.agent,
+        "hints": dict(hit.hints), "delivery_id": hit.ids["delivery_id"],
+        "url_id": hit.ids.get("url_id") if hit.kind == CLICK else None,
+        "lead_id": mail.get("lead_id"), "job_id": mail.get("job_id"), "step_mail_id": mail.get("step_mail_id"),
+        "campaign_id": mail.get("campaign_id"), "seconds": seconds, "verdict": judgement.verdict,
+        "evidence": judgement.evidence,
+    }  # fmt: skip
 
 
 def _mails(ids: set[int]) -> dict[int, dict[str, Any]]:
