@@ -65,6 +65,22 @@ class MailConfig(AppConfig):
                 modes=BOTH,
             )
         )
+        step = (
+            "step_mail", "step_mail_new", "step_mail_settings", "step_mail_clicks", "step_mail_timing", "step_mail_confirm",
+            "step_mail_waits", "step_mail_delete",
+        )  # fmt: skip
+        register_page(
+            Page(
+                "mail",
+                _("Step mail"),
+                "step_mails",
+                send,
+                aliases=("トリガー送信", "トラッキングトリガー", "シナリオ", "ステップ配信", "自動配信"),
+                url_names=step,
+                position=12,
+                modes=BOTH,
+            )
+        )
         register_notice("mail", duplicates_reminder)
         register_page(
             Page("settings", _("Sending speed"), "speed", position=40,

@@ -4,11 +4,12 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from mail.models import MailTemplate, SendJob
+from mail.models import MailTemplate, SendJob, StepMail, StepState
 from mail.models.send_job import JobState
 from mail.modes import shown_in, usable_in
+from mail.step_queries import text_q
 from smp.lib.finder import LIMIT, Finder, Result, register_aliases, register_finder, register_synonyms
-from smp.lib.mode import BOTH
+from smp.lib.mode import BOTH, url_in
 
 MAX_ID = 2**63 - 1
 
@@ -17,6 +18,9 @@ def register() -> None:
     register_finder(Finder("jobs", _("Wizard history"), find_jobs, position=30, more="jobs", modes=BOTH))
     register_finder(
         Finder("templates", _("Mail templates"), find_templates, position=40, more="templates", modes=BOTH)
+    )
+    register_finder(
+        Finder("step_mails", _("Step mail"), find_step_mails, position=35, more="step_mails", modes=BOTH)
     )
     register_synonyms("セミナー", "キャンペーン")
     register_synonyms("テンプレ一覧", "テンプレート一覧")
@@ -87,4 +91,27 @@ def find_templates(user: object, text: str, campaign_id: int | None = None) -> l
     found = templates.order_by("-updated_at", "-pk")[:LIMIT]
     return [
         Result(template.name, reverse("template", args=[template.pk]), template.subject) for template in found
+    ]
+
+
+def find_step_mails(user: object, text: str, campaign_id: int | None = None) -> list[Result]:
+    """By name, template, condition or page, in operation first; those being set up and deleted ones are not looked for."""
+    steps = shown_in(campaign_id, StepMail.objects.exclude(state__in=(StepState.DRAFT, StepState.DELETED)))
+    condition = text_q(text)
+    if (number := _number(text)) is not None:
+        condition |= Q(pk=number)
+    found = steps.filter(condition).select_related("template", "campaign").order_by("state", "-pk")[:LIMIT]
+    return [
+        Result(
+            step.name,
+            url_in(step.campaign_id, "step_mail", step.pk),
+            " · ".join(
+                [
+                    step.get_state_display(),
+                    *([step.template.name] if step.template else []),
+                    *([step.campaign.name] if step.campaign and campaign_id is None else []),
+                ]
+            ),
+        )
+        for step in found
     ]

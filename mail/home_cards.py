@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mail.brake_queries import braked_jobs
 from mail.delivery.watchdog import Stuck, stuck
-from mail.models import Delivery, SendJob
+from mail.models import Delivery, SendJob, StepMail, StepState, StepWait, WaitState
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState
 from mail.modes import shown_in
@@ -27,6 +27,7 @@ def register() -> None:
         Card("attention", "mail/home_attention.html", attention_card, position=20, wide=True, modes=BOTH)
     )
     register_card(Card("reserved", "mail/home_reserved.html", reserved_card, position=20, modes=BOTH))
+    register_card(Card("steps", "mail/home_steps.html", steps_card, position=25, modes=BOTH))
     register_card(Card("results", "mail/home_results.html", results_card, position=30, modes=BOTH))
     register_quick_action(QuickAction(_("Write a template"), "template_new", position=30, modes=BOTH))
     register_quick_action(QuickAction(_("Send wizard"), "wizard", position=40, modes=BOTH))
@@ -78,8 +79,8 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
 
 
 def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
-    """Halted, stuck and braked jobs (RATE-2), and jobs of the last 30 days with mails whose outcome is unknown (ERR-4). At
-    most five queries."""
+    """Halted, stuck and braked jobs (RATE-2), step mails that cannot go on, and jobs of the last 30 days with mails whose
+    outcome is unknown (ERR-4). At most six queries."""
     halted = list(_jobs(request).filter(state=JobState.HALTED).order_by("-pk")[:SHOWN])
     unknown = list(
         _jobs(request)
@@ -88,11 +89,15 @@ def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None
     )
     braked = braked_jobs(SHOWN, campaign_id=campaign_of(request))
     waiting = stuck_lines(stuck(now=now), campaign_id=campaign_of(request))
-    if not halted and not unknown and not braked and not waiting:
+    troubled = list(
+        _steps(request).filter(state=StepState.ACTIVE).exclude(trouble="").order_by("-pk")[:SHOWN]
+    )
+    if not halted and not unknown and not braked and not waiting and not troubled:
         return None
     return {
         "halted": halted,
         "stuck": waiting,
+        "troubled": troubled,
         "braked": [
             {"job": job, "domains": ", ".join(domains[:5]), "more": len(domains) > 5}
             for job, domains in braked
@@ -116,6 +121,29 @@ def stuck_lines(waiting: list[Stuck], *, campaign_id: int | None = None) -> list
 def reserved_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
     jobs = _jobs(request).filter(state__in=WAITING, scheduled_at__isnull=False)
     return {"jobs": list(jobs.order_by("scheduled_at")[:SHOWN])}
+
+
+def _steps(request: HttpRequest) -> QuerySet[StepMail]:
+    return shown_in(campaign_of(request), StepMail.objects.select_related("campaign"))
+
+
+def steps_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
+    """How many step mails are in operation, and how many people wait; nothing where there is none. Three queries."""
+    steps = _steps(request).filter(state=StepState.ACTIVE)
+    active = steps.count()
+    if not active:
+        return None
+    newest = list(steps.order_by("-pk")[:SHOWN])
+    waiting = dict(
+        StepWait.objects.filter(step_mail__in=newest, state=WaitState.WAITING)
+        .order_by()
+        .values_list("step_mail")
+        .annotate(n=Count("*"))
+    )
+    return {
+        "active": active,
+        "lines": [{"step": step, "waiting": waiting.get(step.pk, 0)} for step in newest],
+    }
 
 
 def results_card(request: HttpRequest, now: datetime) -> dict[str, Any]:

@@ -63,7 +63,9 @@ class StepCounts:
     unknown: int = 0
     excluded: int = 0  # decided, or stopped on the way, with a reason: a delivery
     stopped: int = 0  # never came to a decision: a wait without delivery
-    by_reason: dict[str, int] = field(default_factory=dict)  # of excluded and stopped
+    by_reason: dict[str, int] = field(default_factory=dict)  # of excluded and stopped together
+    excluded_by_reason: dict[str, int] = field(default_factory=dict)
+    stopped_by_reason: dict[str, int] = field(default_factory=dict)
 
     @property
     def not_sent(self) -> int:
@@ -283,6 +285,7 @@ def counts(steps: Iterable[StepMail]) -> dict[int, StepCounts]:
             found[step_id].waiting += number
         elif state == WaitState.STOPPED:
             found[step_id].stopped += number
+            found[step_id].stopped_by_reason[reason] = number
             _add_reason(found[step_id], reason, number)
     rows = Delivery.objects.filter(step_mail_id__in=found).order_by()
     for step_id, state, reason, number in rows.values_list("step_mail_id", "state", "reason").annotate(
@@ -291,6 +294,7 @@ def counts(steps: Iterable[StepMail]) -> dict[int, StepCounts]:
         name = "open" if state in OPEN else str(state)
         setattr(found[step_id], name, getattr(found[step_id], name) + number)
         if state == DeliveryState.EXCLUDED:
+            found[step_id].excluded_by_reason[reason] = number
             _add_reason(found[step_id], reason, number)
     return found
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from leads.models import Lead
 from leads.search import EVERYONE, leads_matching, validate_condition
 from mail import urls
-from mail.models import CountedUrl, Delivery, MailTemplate, SendJob, SendJobLead
+from mail.models import CountedUrl, Delivery, MailTemplate, SendJob, SendJobLead, StepMail, StepWait
 from mail.search_items import mail_items
 from mail.single_mail import Draft
 from settings.models import User
@@ -25,6 +25,7 @@ from tests.mail.campaign_scene import make_scene
 IDS = {
     "template_id": lambda things, name: things.template.pk,
     "attachment_id": lambda things, name: things.attachment.pk,
+    "step_id": lambda things, name: things.step.pk,
     "delivery_id": lambda things, name: things.single.pk if name == "single_mail_done" else things.delivery.pk,
     "url_id": lambda things, name: things.counted_url.pk,
     "job_id": lambda things, name: {
@@ -65,6 +66,8 @@ def state_of_everything():
         *MailTemplate.objects.order_by("pk"),
         *Delivery.objects.order_by("pk"),
         *CountedUrl.objects.order_by("pk"),
+        *StepMail.objects.order_by("pk"),
+        *StepWait.objects.order_by("pk"),
     ]
     return serializers.serialize("json", [*rows, *SendJobLead.objects.order_by("pk")])
 
