@@ -12,6 +12,7 @@ urlpatterns = [
     path("jobs/<int:job_id>/report/export/", reports.job_report_export, name="job_report_export"),
     path("jobs/<int:job_id>/report/mails/", report_mails.job_report_mails, name="job_report_mails"),
     path("jobs/<int:job_id>/report/mails/export/", report_mails.job_report_mails_export, name="job_report_mails_export"),
+    path("steps/<int:step_id>/rates/", reports.step_rates, name="step_rates"),
     path("steps/<int:step_id>/report/", reports.step_report, name="step_report"),
     path("steps/<int:step_id>/report/export/", reports.step_report_export, name="step_report_export"),
     path("steps/<int:step_id>/report/mails/", report_mails.step_report_mails, name="step_report_mails"),

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
@@ -131,16 +130,6 @@ def own_step(request: HttpRequest, step_id: int) -> StepMail:
     return get_object_or_404(steps.select_related(*LOADED), pk=step_id)
 
 
-def part_url(names: tuple[str, ...], step: StepMail) -> str:
-    """The address of a part that an app above this one provides; "" while there is none."""
-    for name in names:
-        try:
-            return reverse(name, args=[step.pk])
-        except NoReverseMatch:
-            continue
-    return ""
-
-
 @both_modes
 @needs_view
 @require_GET
@@ -164,7 +153,7 @@ def step_mail_page(request: HttpRequest, step_id: int) -> HttpResponse:
             "waiting": list(waits_of(step, state=WaitState.WAITING)[:SHOWN]) if numbers.counts.waiting else [],
             "stopped": list(waits_of(step, state=WaitState.STOPPED)[:SHOWN]) if numbers.counts.stopped else [],
             "decisions": decisions_of(step, limit=SHOWN), "reason_labels": dict(Reason.choices),
-            "asked": asked, "answers": answers, "report_url": part_url(("step_rates", "step_report"), step),
+            "asked": asked, "answers": answers,
             "now": now,
         },
     )  # fmt: skip

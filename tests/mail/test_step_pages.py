@@ -489,6 +489,17 @@ def test_the_page_says_everything_about_it(client, campaign, busy):
     assert f'href="{inside(campaign, "application", application)}"' in html
 
 
+def test_opens_and_clicks_are_loaded_where_they_are_counted(client, campaign, busy):
+    """TRK-3: the page's part comes from tracking, and works as a link without JavaScript."""
+    page, rates = inside(campaign, "step_mail", busy.pk), inside(campaign, "step_rates", busy.pk)
+    assert rates not in html_of(client.get(page))
+    StepMail.objects.filter(pk=busy.pk).update(count_clicks=True)
+    html = html_of(client.get(page))
+    assert f'hx-get="{rates}"' in html and f'href="{inside(campaign, "step_report", busy.pk)}"' in html
+    part = html_of(client.get(rates))
+    assert 'id="opens"' in part and "<html" not in part
+
+
 def test_trouble_is_shown_on_the_page_the_list_and_at_home(client, campaign, busy):
     StepMail.objects.filter(pk=busy.pk).update(trouble="テンプレートがアーカイブされています。")
     for name, args in (("step_mail", [busy.pk]), ("home", [])):

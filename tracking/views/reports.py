@@ -135,7 +135,18 @@ def _chart(title: str, buckets: list[Bucket], scope: reports.Scope, pattern: str
 @require_GET
 def job_rates(request: HttpRequest, job_id: int) -> HttpResponse:
     """The summary on the page of a mailing, which loads it by itself; opened alone it leads to the report."""
-    context = job_context(reported_job(request, job_id))
+    return _rates(request, job_context(reported_job(request, job_id)))
+
+
+@both_modes
+@needs_view
+@require_GET
+def step_rates(request: HttpRequest, step_id: int) -> HttpResponse:
+    """The same on the page of a step mail."""
+    return _rates(request, step_context(reported_step(request, step_id)))
+
+
+def _rates(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     scope = context["scope"]
     numbers = reports.numbers_of(scope.column, [scope.id])[scope.id]
     context |= {"numbers": numbers, "rates": reports.rates(scope, numbers), "rules_url": rules_url()}
