@@ -56,8 +56,9 @@ class Segment:
 class Journal:
     """Of one process; any number of threads. Files are short-lived: a new one every few seconds."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.pid = folder, os.getpid()
+    def __init__(self, folder: str) -> None:
+        self.place = os.getpid(), folder
+        self.folder = Path(folder)
         self._lock = Lock()
         self._current: Segment | None = None
         self._away_until = 0.0

@@ -54,7 +54,7 @@ def settle() -> int:
     """One round over the closed files of this host: sends to Redis what it does not have, removes what is stored. Returns how
     many files there are still. Raises stream.AWAY_ERRORS. Any number of processes may do it at the same time."""
     global _life
-    if _journal is not None and _journal.pid == os.getpid():
+    if _journal is not None and _journal.place[0] == os.getpid():
         _journal.retire(older_than=monotonic())
     left = 0
     try:
@@ -127,13 +127,13 @@ def forget_process_state() -> None:
 
 def _own_journal() -> Journal:
     global _journal, _life
-    own = _journal
-    if own is None or own.pid != os.getpid() or own.folder != folder():
+    own, place = _journal, (os.getpid(), settings.SPOOL_FOLDER)
+    if own is None or own.place != place:
         with _lock:
             own = _journal
-            if own is None or own.pid != os.getpid() or own.folder != folder():
+            if own is None or own.place != place:
                 _life = _life_now()
-                own = _journal = Journal(folder())
+                own = _journal = Journal(settings.SPOOL_FOLDER)
     return own
 
 
