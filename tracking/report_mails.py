@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
@@ -14,6 +13,7 @@ from leads.models import Lead
 from mail.models import CountedUrl
 from mail.models.delivery import DeliveryState
 from smp.lib.days import day_in
+from tracking.report_sql import all_rows
 
 SENT = "d.state = 'sent'"
 # What is asked: its words, and the condition on the mail `d` and its hits. All but the last three look at 正常 only.
@@ -106,9 +106,7 @@ def _statement(column: str, scope_id: int, question: Question, wanted: str) -> t
 
 def count_mails(column: str, scope_id: int, question: Question) -> int:
     statement, values = _statement(column, scope_id, question, "count(*)")
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return int(cursor.fetchone()[0])
+    return int(all_rows(statement, values)[0][0])
 
 
 def mails_behind(
@@ -123,9 +121,7 @@ def mails_behind(
     if limit is not None:
         statement += " LIMIT %(limit)s"
         values["limit"] = limit
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [MailLine(*row) for row in cursor.fetchall()]
+    return [MailLine(*row) for row in all_rows(statement, values)]
 
 
 def with_leads(lines: list[MailLine]) -> list[MailLine]:

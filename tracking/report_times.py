@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db import connection
 from django.utils import timezone
+
+from tracking.report_sql import all_rows
 
 HOURS = 48
 DAYS = 62  # more of them are shown by the month
@@ -14,7 +15,7 @@ _TIMES = """
 SELECT kind, CASE WHEN first < %(hours_until)s THEN date_trunc('hour', first, %(zone)s)
                   ELSE date_trunc('day', first, %(zone)s) END AS since, count(*)
 FROM (SELECT h.kind, h.delivery_id, min(h.at) AS first
-      FROM tracking_mailhit h JOIN mail_delivery d ON d.id = h.delivery_id AND d.state = 'sent'
+      FROM tracking_mailhit h JOIN mail_delivery d ON d.id = h.delivery_id AND d.{column} = %(id)s AND d.state = 'sent'
       WHERE h.{column} = %(id)s AND h.verdict = 'person' GROUP BY 1, 2) firsts
 GROUP BY 1, 2
 """
@@ -48,13 +49,9 @@ def times_of(column: str, scope_id: int, *, start: datetime | None, now: datetim
     )
     opened: dict[datetime, int] = {}
     clicked: dict[datetime, int] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _TIMES.format(column=column),
-            {"id": scope_id, "hours_until": hours_until, "zone": str(timezone.get_default_timezone())},
-        )
-        for kind, since, count in cursor.fetchall():
-            (opened if kind == "open" else clicked)[timezone.localtime(since)] = count
+    values = {"id": scope_id, "hours_until": hours_until, "zone": str(timezone.get_default_timezone())}
+    for kind, since, count in all_rows(_TIMES.format(column=column), values):
+        (opened if kind == "open" else clicked)[timezone.localtime(since)] = count
     everything = sorted({*opened, *clicked})
     return Times(
         _hours(first_hour, opened, clicked, until=min(timezone.localtime(now), hours_until))

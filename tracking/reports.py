@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.utils.translation import gettext as _
 
 from mail.models import CountedUrl, Delivery, SendJob, StepMail, TemplateSnapshot
-from mail.models.delivery import DeliveryState
 from mail.models.template import MailForm
+from tracking.report_sql import all_rows
 from tracking.report_times import Times, times_of
 
 
@@ -98,11 +97,11 @@ SELECT scope,
        count(*) FILTER (WHERE d.state <> 'sent' AND (opened OR clicked)),
        count(*) FILTER (WHERE machine_opens > 0), coalesce(sum(machine_opens), 0)::bigint,
        count(*) FILTER (WHERE machine_clicks > 0), coalesce(sum(machine_clicks), 0)::bigint
-FROM hit JOIN mail_delivery d ON d.id = hit.delivery_id GROUP BY scope
+FROM hit JOIN mail_delivery d ON d.id = hit.delivery_id AND d.{column} = ANY (%(ids)s) GROUP BY scope
 """
 _LINKS = """
 SELECT h.url_id, count(DISTINCT h.delivery_id), count(*)
-FROM tracking_mailhit h JOIN mail_delivery d ON d.id = h.delivery_id AND d.state = 'sent'
+FROM tracking_mailhit h JOIN mail_delivery d ON d.id = h.delivery_id AND d.{column} = %(id)s AND d.state = 'sent'
 WHERE h.{column} = %(id)s AND h.kind = 'click' AND h.verdict = 'person' GROUP BY h.url_id
 """
 _DOMAINS = """
@@ -114,7 +113,7 @@ SELECT lower(split_part(d.address, '@', -1)) AS domain, count(*), count(*) FILTE
 FROM mail_delivery d LEFT JOIN hit ON hit.delivery_id = d.id
 WHERE d.{column} = %(id)s AND d.state = 'sent' GROUP BY domain ORDER BY 2 DESC, 1 LIMIT %(limit)s
 """
-DOMAINS = 100  # lines; the biggest
+DOMAINS = 30  # lines; the biggest
 
 
 @dataclass(frozen=True)
@@ -182,12 +181,9 @@ def numbers_of(column: str, ids: Iterable[int]) -> dict[int, Numbers]:
     """For each id, in two statements. `column`: as in Scope."""
     ids = list(ids)
     found: dict[int, list[int]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_DELIVERED.format(column=column), {"ids": ids})
-        delivered = dict(cursor.fetchall())
-        cursor.execute(_HITS.format(column=column), {"ids": ids})
-        for scope, *numbers in cursor.fetchall():
-            found[scope] = numbers
+    delivered: dict[int, int] = dict(all_rows(_DELIVERED.format(column=column), {"ids": ids}))
+    for scope, *numbers in all_rows(_HITS.format(column=column), {"ids": ids}):
+        found[scope] = numbers
     return {one: Numbers(delivered.get(one, 0), *found.get(one, ())) for one in ids}
 
 
@@ -213,25 +209,18 @@ def rates(scope: Scope, numbers: Numbers) -> list[Rate]:
 
 
 def links_of(scope: Scope) -> list[Link]:
-    """Every link that was counted, those without a click too, in the order of the mail; then clicks on links that no
-    longer stand in what was sent last."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LINKS.format(column=scope.column), {"id": scope.id})
-        clicked = {url_id: (people, clicks) for url_id, people, clicks in cursor.fetchall()}
+    """Every link that was counted, those without a click too; the most clicked first."""
+    rows = all_rows(_LINKS.format(column=scope.column), {"id": scope.id})
+    clicked = {url_id: (people, clicks) for url_id, people, clicks in rows}
     ids = list(dict.fromkeys([*scope.counted.values(), *(one for one in clicked if one is not None)]))
     urls = CountedUrl.objects.in_bulk(ids)
-    return [
+    found = [
         Link(one, urls[one].name if one in urls else "", urls[one].url if one in urls else "", *clicked.get(one, (0, 0)))
         for one in ids
     ]  # fmt: skip
+    return sorted(found, key=lambda link: (-link.people, -link.clicks, link.name, link.id))
 
 
 def domains_of(scope: Scope) -> list[Domain]:
-    with connection.cursor() as cursor:
-        cursor.execute(_DOMAINS.format(column=scope.column), {"id": scope.id, "limit": DOMAINS})
-        return [Domain(*row) for row in cursor.fetchall()]
-
-
-def sent_state() -> str:
-    """正常, in the reader's language."""
-    return str(DeliveryState.SENT.label)
+    rows = all_rows(_DOMAINS.format(column=scope.column), {"id": scope.id, "limit": DOMAINS})
+    return [Domain(*row) for row in rows]

@@ -159,7 +159,7 @@ SOURCES: dict[str, Source] = {
     "step": Source(gettext_lazy("Waits of step mails"), _waits),
     "application": Source(gettext_lazy("Applications and attendance"), _applications),
     "consent": Source(gettext_lazy("Consent changes"), _consents),
-    "mail": Source(gettext_lazy("Mails"), _mails),
+    "mail": Source(pgettext_lazy("timeline", "Mails"), _mails),
     "open": Source(pgettext_lazy("timeline", "Opens"), _hits_of(HitKind.OPEN)),
     "click": Source(pgettext_lazy("timeline", "Clicks"), _hits_of(HitKind.CLICK)),
     "view": Source(pgettext_lazy("timeline", "Page views"), _views),

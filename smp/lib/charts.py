@@ -8,6 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 STEP, HEIGHT = 10, 100  # of one column; the sheet stretches the drawing to the room there is
+FEW = 12  # with fewer columns the bars are no wider than with so many
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ def columns(
 ) -> SafeString:
     """Bars side by side for each column. A number that is not 0 is always seen, one that is 0 leaves a grey trace."""
     most = max((value for column in found for value in column.values), default=0) or 1
-    width = (STEP - 1.6) / max(1, len(series))
+    room = (STEP - 1.6) * min(1.0, len(found) / FEW)
+    width = room / max(1, len(series))
     bars = []
     for place, column in enumerate(found):
         for number, (one, value) in enumerate(zip(series, column.values, strict=True)):
-            height = max((HEIGHT - 2) * value / most, 3.0) if value else 1.0
-            left = place * STEP + 0.8 + number * width
+            height = max((HEIGHT - 2) * value / most, 1.5) if value else 1.0
+            left = place * STEP + (STEP - room) / 2 + number * width
             words = f"{column.label} {one.label} {value:,}"
             fill = one.fill if value else "wait"
             bars.append(

@@ -84,7 +84,7 @@ def _mails(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         scope.column, scope.id, question, before=_number(request.GET.get("before", "")), limit=size + 1
     )
     context |= {
-        "question": question,
+        "asked": question,
         "words": words_of(question, language=get_language() or "ja"),
         "rows": with_leads(rows[:size]),
         "count": count_mails(scope.column, scope.id, question),

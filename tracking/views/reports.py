@@ -82,13 +82,14 @@ def _report(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     context |= {"report": report, "rules_url": rules_url()}
     context |= notes(context["scope"], context["counting"])
     if report.times.hours:
+        context["hours_most"] = _most(report.times.hours)
         context["hours_chart"] = _chart(
             _("The first 48 hours, by the hour"), report.times.hours, report.scope, "%m-%d %H:%M"
         )
     if report.times.days:
         months = report.times.months
         title = _("By the month") if months else _("By the day")
-        context["days_title"] = title
+        context |= {"days_title": title, "days_most": _most(report.times.days)}
         context["days_chart"] = _chart(title, report.times.days, report.scope, "%Y-%m" if months else "%m-%d")
     return render(request, "tracking/report.html", context)
 
@@ -111,6 +112,10 @@ def rules_url() -> str:
         return reverse("hit_rules")
     except NoReverseMatch:
         return ""
+
+
+def _most(buckets: list[Bucket]) -> int:
+    return max(max(one.opened, one.clicked) for one in buckets)
 
 
 def _chart(title: str, buckets: list[Bucket], scope: reports.Scope, pattern: str) -> Any:
@@ -214,7 +219,7 @@ def _report_lines(report: reports.Report) -> Iterator[list[Any]]:
         ):
             if measured:
                 yield [
-                    f"{_('Receiving domain')}: {label}",
+                    f"{pgettext('report', 'Receiving domain')}: {label}",
                     domain.name,
                     count,
                     domain.delivered,
