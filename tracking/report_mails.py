@@ -92,7 +92,7 @@ def _statement(column: str, scope_id: int, question: Question, wanted: str) -> t
     conditions = [f"({QUESTIONS[question.what][1]})"]
     values: dict[str, Any] = {"id": scope_id, "link": question.link}
     if question.domain:
-        conditions.append("lower(split_part(d.address, '@', -1)) = %(domain)s")
+        conditions.append("lower(split_part(d.address COLLATE \"C\", '@', -1)) = %(domain)s")
         values["domain"] = question.domain
     first = _FIRST.get(question.what)
     if first and question.since:

@@ -12,12 +12,15 @@ DAYS = 62  # more of them are shown by the month
 
 # The first open and the first click of each 正常 mail, so that the sums are the numbers of the report.
 _TIMES = """
-SELECT kind, CASE WHEN first < %(hours_until)s THEN date_trunc('hour', first, %(zone)s)
-                  ELSE date_trunc('day', first, %(zone)s) END AS since, count(*)
-FROM (SELECT h.kind, h.delivery_id, min(h.at) AS first
-      FROM tracking_mailhit h JOIN mail_delivery d ON d.id = h.delivery_id AND d.{column} = %(id)s AND d.state = 'sent'
-      WHERE h.{column} = %(id)s AND h.verdict = 'person' GROUP BY 1, 2) firsts
-GROUP BY 1, 2
+WITH firsts AS (
+    SELECT delivery_id, min(at) FILTER (WHERE kind = 'open') AS opened, min(at) FILTER (WHERE kind = 'click') AS clicked
+    FROM tracking_mailhit WHERE {column} = %(id)s AND verdict = 'person' GROUP BY delivery_id
+)
+SELECT one.kind, CASE WHEN one.first < %(hours_until)s THEN date_trunc('hour', one.first, %(zone)s)
+                      ELSE date_trunc('day', one.first, %(zone)s) END AS since, count(*)
+FROM firsts JOIN mail_delivery d ON d.id = firsts.delivery_id AND d.{column} = %(id)s AND d.state = 'sent'
+CROSS JOIN LATERAL (VALUES ('open', opened), ('click', clicked)) AS one(kind, first)
+WHERE one.first IS NOT NULL GROUP BY 1, 2
 """
 
 

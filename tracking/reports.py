@@ -82,14 +82,14 @@ SELECT {column}, count(*) FROM mail_delivery WHERE {column} = ANY (%(ids)s) AND 
 # One row a mail that was hit, then one a scope.
 _HITS = """
 WITH hit AS (
-    SELECT {column} AS scope, delivery_id,
+    SELECT delivery_id,
            count(*) FILTER (WHERE kind = 'open' AND verdict = 'person') > 0 AS opened,
            count(*) FILTER (WHERE kind = 'click' AND verdict = 'person') > 0 AS clicked,
            count(*) FILTER (WHERE kind = 'open' AND verdict = 'machine') AS machine_opens,
            count(*) FILTER (WHERE kind = 'click' AND verdict = 'machine') AS machine_clicks
-    FROM tracking_mailhit WHERE {column} = ANY (%(ids)s) GROUP BY 1, 2
+    FROM tracking_mailhit WHERE {column} = ANY (%(ids)s) GROUP BY delivery_id
 )
-SELECT scope,
+SELECT d.{column},
        count(*) FILTER (WHERE d.state = 'sent' AND opened),
        count(*) FILTER (WHERE d.state = 'sent' AND clicked),
        count(*) FILTER (WHERE d.state = 'sent' AND opened AND clicked),
@@ -97,7 +97,7 @@ SELECT scope,
        count(*) FILTER (WHERE d.state <> 'sent' AND (opened OR clicked)),
        count(*) FILTER (WHERE machine_opens > 0), coalesce(sum(machine_opens), 0)::bigint,
        count(*) FILTER (WHERE machine_clicks > 0), coalesce(sum(machine_clicks), 0)::bigint
-FROM hit JOIN mail_delivery d ON d.id = hit.delivery_id AND d.{column} = ANY (%(ids)s) GROUP BY scope
+FROM hit JOIN mail_delivery d ON d.id = hit.delivery_id WHERE d.{column} = ANY (%(ids)s) GROUP BY d.{column}
 """
 _LINKS = """
 SELECT h.url_id, count(DISTINCT h.delivery_id), count(*)
@@ -109,7 +109,7 @@ WITH hit AS (
     SELECT delivery_id, bool_or(kind = 'open') AS opened, bool_or(kind = 'click') AS clicked
     FROM tracking_mailhit WHERE {column} = %(id)s AND verdict = 'person' GROUP BY delivery_id
 )
-SELECT lower(split_part(d.address, '@', -1)) AS domain, count(*), count(*) FILTER (WHERE opened), count(*) FILTER (WHERE clicked)
+SELECT lower(split_part(d.address COLLATE "C", '@', -1)) AS domain, count(*), count(*) FILTER (WHERE opened), count(*) FILTER (WHERE clicked)
 FROM mail_delivery d LEFT JOIN hit ON hit.delivery_id = d.id
 WHERE d.{column} = %(id)s AND d.state = 'sent' GROUP BY domain ORDER BY 2 DESC, 1 LIMIT %(limit)s
 """
