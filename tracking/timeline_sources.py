@@ -1,6 +1,6 @@
 """Where the timeline of a lead comes from: one query a source, beside those for names.
 
-Hits belong to a lead through the mail: they follow it when leads are merged (mail/lead_merge.py).
+What belongs to a lead goes along when leads are merged (mail/lead_merge.py, tracking/lead_merge.py).
 """
 
 from collections.abc import Callable, Iterable
@@ -51,8 +51,7 @@ def _mails(asked: Asked, order: int) -> Iterable[Entry]:
 
 def _hits_of(kind: HitKind) -> Callable[[Asked, int], Iterable[Entry]]:
     def entries(asked: Asked, order: int) -> Iterable[Entry]:
-        mails = shown_in(asked.campaign_id, Delivery.objects.filter(lead_id=asked.lead_id))
-        rows = MailHit.objects.filter(delivery_id__in=mails.order_by().values("pk"), kind=kind)
+        rows = shown_in(asked.campaign_id, MailHit.objects.filter(lead_id=asked.lead_id, kind=kind))
         found = asked.page(rows if asked.machines else rows.filter(verdict=Verdict.PERSON), order)
         subjects = dict(
             Delivery.objects.filter(pk__in={hit.delivery_id for hit in found}).values_list("pk", "subject")
