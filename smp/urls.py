@@ -26,6 +26,7 @@ urlpatterns = [
 
 if settings.DEMO_INBOX_FOLDER:
     urlpatterns.append(path("inbox/", include("smp.demo.urls")))
+    urlpatterns.append(path("demo-site/", include("smp.demo.site_urls")))
 
 handler400 = "smp.error_pages.bad_request"
 handler403 = "smp.error_pages.forbidden"
