@@ -128,8 +128,23 @@ EXHIBITION = {
     "ご覧いただいた製品の資料はこちらです。\nhttps://seminar.example.jp/booth\n" + FOOTER,
 }
 
+SITE = "https://www.site.invalid/"  # stands for the demo's own site (sample_data.py)
+PRODUCTS = {
+    "name": "つながる工場シリーズ 製品のご案内",
+    "subject": "{{ 姓 }}様、1台から始められる設備モニタリングのご案内",
+    "form": "multipart",
+    "html_body": page(
+        "つながる工場シリーズ", f'既設の設備に後付けできる3製品をご紹介します。<a href="{SITE}price/?lead={{{{ リードID }}}}" style="color:#0f5c4a">料金はこちら</a>をご覧ください。',
+        [("センサー", "磁石で取り付け、電池で3年"), ("ゲートウェイ", "1台で200個のセンサー"), ("見える化", "稼働率・停止の理由・電力をラインごとに")],
+        "製品を見る", f"{SITE}products/", colour="#0f5c4a",
+    ),
+    "text_body": "{{ 会社名 }}\n{{ 氏名 }} 様\n\n既設の設備に後付けできる3製品をご紹介します。\n\n"
+    f"製品を見る: {SITE}products/\n料金: {SITE}price/?lead={{{{ リードID }}}}\n" + FOOTER,
+}  # fmt: skip
+
 TEMPLATES = {
     "seminar": SEMINAR,
+    "products": PRODUCTS,
     "fair": FAIR,
     "tour": TOUR,
     "magazine": MAGAZINE,

@@ -45,6 +45,7 @@ from settings.models import User
 SEED = 20261122
 TOKYO = ZoneInfo("Asia/Tokyo")
 TOLD = 3  # of each campaign: those who applied last get their mail
+FOLLOW_UP = "申込後のご案内(事前資料)"  # the template of the campaign's step mail
 CONSENT = (
     "ご入力いただいた個人情報は、本セミナーの運営と、当社製品・セミナーのご案内のために利用します。"
     "ご案内のメールは、いつでも配信停止できます。"
@@ -289,5 +290,14 @@ def _make_templates(campaign: Campaign, user: User) -> None:
             "{{ 氏名 }} 様\n\n{{ キャンペーン名 }} の開催が近づいてまいりました。\n\n日時: {{ 開催日 }} {{ 開催時間 }}\n会場: {{ 会場名 }}\n"
             "受講票: {{ 受講票URL }}\n\n当日は受講票の二次元コードを受付でご提示ください。\nお気をつけてお越しください。\n\n"
             "--\n株式会社エスエムピー セミナー事務局\n"
+        ),
+    )  # fmt: skip
+    MailTemplate.objects.create(
+        name=FOLLOW_UP, campaign=campaign, purpose="notice", form="text", subject="【事前資料】{{ キャンペーン名 }}",
+        from_address="info@seminar.example.jp", from_name="SMPセミナー事務局", created_by=user, updated_by=user,
+        text_body=(
+            "{{ 氏名 }} 様\n\n{{ キャンペーン名 }} にお申し込みいただき、ありがとうございます。\n"
+            "当日までにご覧いただける資料をご用意しました。\n\nhttps://seminar.example.jp/dx2026w/reader\n\n"
+            "日時: {{ 開催日 }} {{ 開催時間 }}\n受講票: {{ 受講票URL }}\n\n--\n株式会社エスエムピー セミナー事務局\n"
         ),
     )  # fmt: skip

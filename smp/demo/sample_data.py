@@ -49,6 +49,7 @@ from smp.demo import mails, people
 from smp.demo.sample_campaigns import make_campaigns
 from smp.demo.sample_returned import NEEDED, return_some
 from smp.demo.sample_speed import make_speed
+from smp.demo.sample_tracking import counting, make_step_mails, make_tracking, site_address
 from smp.demo.zones import BUSY, make_sending_domains
 
 PASSWORD = "demo-demo-demo"
@@ -151,7 +152,7 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     write_leads(past, dice, users["admin"])
     templates = make_templates(users["admin"])
     searches = make_searches(users, columns)
-    make_mailings(dice, users, templates, searches, now=now)
+    counted = make_mailings(dice, users, templates, searches, now=now)
     write_leads(
         list(make_leads(dice, newest, columns, now - timedelta(hours=2), timedelta(days=30), plain=True)),
         dice,
@@ -161,6 +162,8 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     start_braked_job(dice, users["admin"], templates["magazine"], now=now)
     reserve_jobs(users["admin"], templates, searches, now=now)
     campaigns = make_campaigns(users, now=now)
+    make_tracking(counted, now=now)
+    make_step_mails(users["admin"], campaigns[0], templates, searches, now=now)
     return {
         "campaigns": len(campaigns), "applications": Application.objects.count(),
         "leads": Lead.objects.count(), "searches": len(searches), "templates": len(templates),
@@ -383,7 +386,7 @@ def make_templates(user: User) -> dict[str, MailTemplate]:
     return {
         key: MailTemplate.objects.create(
             **{"from_address": "info@seminar.example.jp", "from_name": "SMPセミナー事務局", "reply_to": "info@seminar.example.jp"}
-            | values,
+            | {field: text.replace(mails.SITE, site_address()) for field, text in values.items()},
             created_by=user, updated_by=user,
         )
         for key, values in mails.TEMPLATES.items()
@@ -400,8 +403,9 @@ def make_mailings(
     searches: dict[str, SavedSearch],
     *,
     now: datetime,
-) -> None:
-    """The past: a first mailing by user, the big one by search with every kind of result, a stopped and a deleted one."""
+) -> list[SendJob]:
+    """The past: a first mailing by user, the big one by search with every kind of result, a stopped and a deleted one, and
+    one about the products. Returns those whose opens and clicks are counted."""
     campaign = users["admin"]
     tricky = list(Lead.objects.filter(email_norm__endswith="@unknown.example").values_list("id", flat=True))
     chosen = list(
@@ -410,7 +414,9 @@ def make_mailings(
 
     first = at_ten(now, days_ago=34)
     with_deleted = [*tricky, *chosen]
-    by_user = draft(campaign, templates["seminar"], first, lead_ids=with_deleted)
+    by_user = draft(
+        campaign, templates["seminar"], first, lead_ids=with_deleted, **counting(templates["seminar"])
+    )
     gone = Lead.objects.filter(id=chosen[-1]).get()
     send_jobs.confirm(by_user, user=campaign, now=first)
     delete_lead(gone, user=campaign, now=first)
@@ -418,7 +424,9 @@ def make_mailings(
     make_results(dice, by_user, now=first, plain=True)
 
     second = at_ten(now, days_ago=20)
-    everyone = draft(campaign, templates["seminar"], second, search=searches["全リード"])
+    everyone = draft(
+        campaign, templates["seminar"], second, search=searches["全リード"], **counting(templates["seminar"])
+    )
     send_jobs.confirm(everyone, user=campaign, now=second)
     send_jobs.run(everyone.pk, now=second)
     waiting = list(
@@ -463,9 +471,28 @@ def make_mailings(
     )
     send_jobs.confirm(deleted, user=campaign, now=fourth)
     send_jobs.delete_reservation(deleted, user=campaign, now=fourth + timedelta(hours=1))
-    for job, when in ((by_user, first), (everyone, second), (stopped, third), (deleted, fourth)):
+
+    fifth = at_ten(now, days_ago=8)
+    tricks = "|".join(domain for domain, _count in TRICKS)
+    people = Lead.objects.filter(kind=LeadKind.VISITOR).exclude(email_norm__regex=f"@({tricks})$")
+    products = draft(
+        campaign, templates["products"], fifth, lead_ids=list(people.order_by("-id").values_list("id", flat=True)[:480]),
+        **counting(templates["products"]),
+    )  # fmt: skip
+    send_jobs.confirm(products, user=campaign, now=fifth)
+    send_jobs.run(products.pk, now=fifth)
+    make_results(dice, products, now=fifth, plain=True)
+    times = (
+        (by_user, first),
+        (everyone, second),
+        (stopped, third),
+        (deleted, fourth),
+        (products, fifth),
+    )
+    for job, when in times:
         SendJob.objects.filter(pk=job.pk).update(created_at=when - timedelta(minutes=8))
         AuditEntry.objects.filter(target_type="sendjob", target_id=str(job.pk)).update(at=when)
+    return [by_user, everyone, products]
 
 
 def start_running_job(

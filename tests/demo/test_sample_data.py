@@ -50,7 +50,8 @@ def test_all_there_is_to_see_is_there(loaded):
 def test_every_reason_has_an_example(loaded):
     """EXC-1: all that can be decided, and what comes later."""
     reasons = set(Delivery.objects.exclude(reason="").values_list("reason", flat=True))
-    assert reasons >= set(Reason.values) - {Reason.AUTOMATIC_OFF}
+    of_steps = {Reason.CONDITION, Reason.APPLICATION_CANCELLED, Reason.STEP_DELETED, Reason.TOO_LATE}
+    assert reasons >= set(Reason.values) - {Reason.AUTOMATIC_OFF} - of_steps
     everyone = SendJob.objects.get(state="done", rule="by_search")
     assert {Reason(reason) for reason in everyone.counts["reason"]} >= set(DECIDED_AT_START) - {
         Reason.DELETED
@@ -58,12 +59,27 @@ def test_every_reason_has_an_example(loaded):
 
 
 def test_templates_may_be_sent(loaded):
-    """LAW-1: every legal line is there."""
-    assert [
-        (template.name, check_template(template))
-        for template in MailTemplate.objects.all()
-        if check_template(template)
-    ] == []
+    """LAW-1: every legal line is there. Only the demo's own site has no TLS."""
+    found = [(template.name, one) for template in MailTemplate.objects.all() for one in check_template(template)]
+    assert [(name, one) for name, one in found if "//localhost" not in one.text] == []
+    assert {one.severity for _name, one in found} <= {"warning"}
+
+
+def test_mailings_were_opened_clicked_and_led_to_the_site(loaded):
+    """TRK-3, TRK-4, WEB-1, STEP-3: every page of tracking has something to show."""
+    jobs = SendJob.objects.filter(count_clicks=True)
+    assert jobs.count() == 3
+    for job in jobs:
+        hits = MailHit.objects.filter(job_id=job.pk)
+        assert {"person", "machine"} == set(hits.values_list("verdict", flat=True))
+        assert {"open", "click"} == set(hits.values_list("kind", flat=True))
+        assert set(hits.exclude(url_id=None).values_list("url_id", flat=True)) <= set(
+            CountedUrl.objects.values_list("pk", flat=True)
+        )
+    assert PageView.objects.filter(lead_id=None).exists() and PageView.objects.exclude(lead_id=None).exists()
+    assert PageView.objects.exclude(linked_at=None).exists(), "views from before the visitor was known"
+    assert {step.origin for step in StepMail.objects.filter(state="active")} == {"application", "page_view"}
+    assert StepWait.objects.filter(state="waiting", due_at__gt=timezone.now()).exists()
 
 
 def test_every_search_finds_somebody(loaded):
