@@ -9,12 +9,13 @@ from django.utils import timezone
 from leads.models import Lead, SavedSearch
 from leads.search import leads_matching
 from mail.brake_queries import brakes_shown
-from mail.models import Delivery, MailTemplate, ReturnedMail, SendJob
+from mail.models import CountedUrl, Delivery, MailTemplate, ReturnedMail, SendJob, StepMail, StepWait
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.template_check import check_template
 from settings.models import DomainRule, SourceIp, User
 from smp.demo import sample_data
 from tests.factories import make_lead
+from tracking.models import MailHit, PageView
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +61,9 @@ def test_every_reason_has_an_example(loaded):
 
 def test_templates_may_be_sent(loaded):
     """LAW-1: every legal line is there. Only the demo's own site has no TLS."""
-    found = [(template.name, one) for template in MailTemplate.objects.all() for one in check_template(template)]
+    found = [
+        (template.name, one) for template in MailTemplate.objects.all() for one in check_template(template)
+    ]
     assert [(name, one) for name, one in found if "//localhost" not in one.text] == []
     assert {one.severity for _name, one in found} <= {"warning"}
 
