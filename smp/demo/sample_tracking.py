@@ -176,7 +176,7 @@ def _make_views(dice: random.Random, job: SendJob, now: datetime) -> None:
                     views=len(before),
                 )
             )
-    PageView.objects.bulk_create(views)
+    PageView.objects.bulk_create(sorted(views, key=lambda view: view.at))
     Identification.objects.bulk_create(identified)
 
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 from campaigns.models import Campaign, CampaignState
 from settings.permissions import public
 from tracking.models import TrackedSite
+from tracking.sites import tag_of
 
 HOST = "localhost"
 # Page → its title, what it says; in Japanese only: it is somebody else's site.
@@ -45,13 +46,20 @@ def page(request: HttpRequest, name: str = "") -> HttpResponse:
     if name not in PAGES:
         raise Http404
     title, lead, rows = PAGES[name]
-    return render(
+    site = TrackedSite.objects.filter(domain=request.get_host().lower(), active=True).first()
+    response = render(
         request,
         "demo_site/page.html",
         {
             "name": name, "title": title, "lead": lead, "rows": rows,
-            "site": TrackedSite.objects.filter(domain=request.get_host().lower(), active=True).first(),
+            "tag": tag_of(site) if site else "",
             "seminars": Campaign.objects.filter(state=CampaignState.OPEN).order_by("starts_at", "pk")[:3],
             "product": settings.BASE_URL,
         },
     )  # fmt: skip
+    # As a site's own policy would be: the tag's script, and what it sends, come from and go to the product.
+    response["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src {settings.BASE_URL}; connect-src {settings.BASE_URL}; style-src 'self'; "
+        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return response
