@@ -18,6 +18,8 @@ from smp.demo import inbox as mails
 MAILS_PER_PAGE = 50
 # Somebody else's HTML: nothing is loaded, nothing runs, nothing is sent, wherever the page is opened.
 MAIL_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'self'; sandbox"
+# Only when the reader asks for it, as in a mail program: the image that counts opens is the product's own.
+WITH_IMAGES = MAIL_POLICY.replace("img-src data:", "img-src data: 'self'")
 
 
 def _folder() -> Path:
@@ -43,7 +45,10 @@ def inbox(request: HttpRequest) -> HttpResponse:
 @require_GET
 def inbox_mail(request: HttpRequest, mail_id: str) -> HttpResponse:
     found = _readable_or_404(mail_id)
-    context = {"found": found, "signatures": mails.signatures(found.mail.raw), "checked": settings.DNS_SERVER}
+    context = {
+        "found": found, "signatures": mails.signatures(found.mail.raw), "checked": settings.DNS_SERVER,
+        "images": request.GET.get("images") == "yes",
+    }  # fmt: skip
     return render(request, "inbox/inbox_mail.html", context)
 
 
@@ -51,7 +56,8 @@ def inbox_mail(request: HttpRequest, mail_id: str) -> HttpResponse:
 @require_GET
 def inbox_mail_html(request: HttpRequest, mail_id: str) -> HttpResponse:
     response = HttpResponse(_readable_or_404(mail_id).html)
-    response["Content-Security-Policy"] = MAIL_POLICY
+    policy = WITH_IMAGES if request.GET.get("images") == "yes" else MAIL_POLICY
+    response["Content-Security-Policy"] = policy
     return response
 
 

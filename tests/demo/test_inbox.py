@@ -189,6 +189,18 @@ def test_html_stands_in_a_frame_with_an_empty_sandbox_and_its_own_policy(pages, 
     assert "script-src" not in response["Content-Security-Policy"]
 
 
+def test_images_are_loaded_only_when_the_reader_asks_and_only_our_own(pages, tmp_path):
+    """TRK-1: the image that counts opens, as a mail program loads it."""
+    mail_id = keep(tmp_path, hostile_mail())
+    assert 'href="?images=yes"' in pages.get(f"/inbox/{mail_id}/").content.decode()
+    assert (
+        f'src="/inbox/{mail_id}/html/?images=yes"'
+        in pages.get(f"/inbox/{mail_id}/?images=yes").content.decode()
+    )
+    policy = pages.get(f"/inbox/{mail_id}/html/?images=yes")["Content-Security-Policy"]
+    assert "img-src data: 'self';" in policy and "default-src 'none';" in policy and "sandbox" in policy
+
+
 def test_links_of_html_and_text_are_listed_once_and_only_web_addresses(pages, tmp_path):
     mail_id = keep(tmp_path, hostile_mail())
     found = pages.get(f"/inbox/{mail_id}/").context["found"]
