@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from campaigns.models import Campaign
 from leads.models import DmPermission, Lead, SavedSearch
@@ -66,7 +67,7 @@ class StepMail(Counting):
 
 class WaitState(models.TextChoices):
     WAITING = "waiting", _("Waiting")
-    DECIDED = "decided", _("Decided")  # there is a delivery, queued or excluded with its reason
+    DECIDED = "decided", pgettext_lazy("wait", "Decided")  # there is a delivery, queued or excluded with its reason
     STOPPED = "stopped", _("Stopped")  # never came to a decision; reason says why
 
 

@@ -84,7 +84,7 @@ def test_the_source_of_a_consent_is_said_in_words(client, campaign):
     client.force_login(make_user())
     page = text(client.get(f"/leads/{lead.pk}/"))
     assert f"フォーム · {words}" in page
-    assert page.count(words) == 2  # the consent's line, and the history's
+    assert page.count(words) == 3  # the consent's line, the history's and the timeline's
     assert words in text(client.get("/settings/audit/"))
 
 
