@@ -148,12 +148,13 @@ def with_counting(
     return counted, _changes(counting, found, text_only=text_only)
 
 
-def changes_since(job: SendJob) -> Changes | None:
-    """TRK-5, before the start: what of the choice would change if the template were sent as it is now. None when nothing
-    is counted."""
-    if not job.count_clicks or job.template is None:
+def changes_since(counting: SendJob | StepMail) -> Changes | None:
+    """TRK-5, before the start (of a step mail: of what is decided from now on): what of the choice would change if the template
+    were sent as it is now. None when nothing is counted. Of a step mail "new" are all that were not chosen."""
+    template = counting.template
+    if not counting.count_clicks or template is None:
         return None
-    return _changes(job, countable_in(job.template), text_only=job.template.form == MailForm.TEXT)
+    return _changes(counting, countable_in(template), text_only=template.form == MailForm.TEXT)
 
 
 def _changes(counting: Counting, found: Mapping[str, FoundUrl], *, text_only: bool) -> Changes:

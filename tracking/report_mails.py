@@ -132,11 +132,11 @@ def with_leads(lines: list[MailLine]) -> list[MailLine]:
     return lines
 
 
-def words_of(question: Question, *, language: str) -> list[str]:
-    """What the list is narrowed to, in words."""
+def words_of(question: Question, *, campaign_id: int | None, language: str) -> list[str]:
+    """What the list is narrowed to, in words. A link of another mode stays a number (APP-1)."""
     words = [str(QUESTIONS[question.what][0])]
     if question.link is not None:
-        url = CountedUrl.objects.filter(pk=question.link).first()
+        url = CountedUrl.objects.filter(pk=question.link, campaign_id=campaign_id).first()
         words.append(_("Link: %(name)s") % {"name": url.name if url else question.link})
     if question.domain:
         words.append(_("Domain: %(name)s") % {"name": question.domain})

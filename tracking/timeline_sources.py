@@ -22,6 +22,7 @@ from mail.models.delivery import DeliveryState
 from mail.models.step_mail import WaitState
 from mail.modes import shown_in
 from mail.recipients.explain import explain_delivery
+from mail.recipients.explain_steps import waits_of
 from mail.recipients.reasons import Reason
 from smp.lib.mode import url_in
 from tracking.models import HitKind, Identification, MailHit, PageView, Verdict
@@ -41,11 +42,13 @@ def _mails(asked: Asked, order: int) -> Iterable[Entry]:
         "job", "template"
     )
     rows = rows.defer("merge_values", "template__html_body", "template__text_body")
-    for row in asked.page(rows.annotate(at=Coalesce(F("sent_at"), F("decided_at"))), order):
+    found = asked.page(rows.annotate(at=Coalesce(F("sent_at"), F("decided_at"))), order)
+    waits = waits_of(found)
+    for row in found:
         title = row.subject or (row.template.name if row.template else kind_label(row.mail_kind))
         yield Entry(
             Place(row.at, order, row.pk), "mail", str(title), url_in(asked.campaign_id, "delivery", row.pk),
-            str(row.get_state_display()), _COLOURS.get(row.state, "run"), [explain_delivery(row).sentence],
+            str(row.get_state_display()), _COLOURS.get(row.state, "run"), [explain_delivery(row, wait=waits.get(row.pk)).sentence],
         )  # fmt: skip
 
 

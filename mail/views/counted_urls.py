@@ -66,6 +66,7 @@ def counted_urls_export(request: HttpRequest) -> StreamingHttpResponse:
         user=request.user,
         detail={"filter": dict(request.GET.lists())},
         ip=client_ip(request),
+        campaign_id=campaign_of(request),
     )
 
     def lines() -> Iterator[list[Any]]:

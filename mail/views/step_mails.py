@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from leads.search import describe_condition
 from mail import send_jobs, step_mail
+from mail.click_count import changes_since
 from mail.forms.step_filter import StepMailFilter
 from mail.forms.step_mails import shared_searches, usable_templates
 from mail.job_queries import leads_named
@@ -152,6 +153,7 @@ def step_mail_page(request: HttpRequest, step_id: int) -> HttpResponse:
             "condition": describe_condition(step.search.condition, inside=step.campaign_id) if step.search else "",
             "waiting": list(waits_of(step, state=WaitState.WAITING)[:SHOWN]) if numbers.counts.waiting else [],
             "stopped": list(waits_of(step, state=WaitState.STOPPED)[:SHOWN]) if numbers.counts.stopped else [],
+            "links": changes_since(step) if step.state != StepState.DELETED else None,
             "decisions": decisions_of(step, limit=SHOWN), "reason_labels": dict(Reason.choices),
             "asked": asked, "answers": answers,
             "now": now,

@@ -208,6 +208,8 @@ def test_each_mode_has_its_own(client, misaki):
     assert names(client) == ["全体"]
     rows = client.get(inside + reverse("counted_urls")).context["rows"]
     assert [(one.name, one.campaign_id) for one, _jobs in rows] == [("担当", campaign.pk)]
+    client.get(inside + reverse("counted_urls_export"))
+    assert AuditEntry.objects.get(action="counted_url.export").detail["campaign"] == campaign.pk
 
 
 def test_the_search_box_knows_the_page(client, misaki):

@@ -500,6 +500,27 @@ def test_opens_and_clicks_are_loaded_where_they_are_counted(client, campaign, bu
     assert 'id="opens"' in part and "<html" not in part
 
 
+def test_the_page_says_what_the_template_of_now_makes_of_the_choice(client, campaign, busy):
+    """TRK-5: by URL; nothing is said where nothing is counted."""
+    kept, gone, new = (f"https://www.example.jp/{name}" for name in ("kept", "gone", "new"))
+    page = inside(campaign, "step_mail", busy.pk)
+    assert 'id="counting"' not in html_of(client.get(page))
+    type(busy.template).objects.filter(pk=busy.template_id).update(text_body=f"{new}\n{kept}\n")
+    chosen = [{"url": url, "name": f"名{url[-4:]}"} for url in (kept, gone)]
+    StepMail.objects.filter(pk=busy.pk).update(count_clicks=True, counted_urls=chosen)
+    response = client.get(page)
+    assert response.context["links"] == {"gone": [gone], "new": [new]}
+    card = html_of(response).partition('id="counting"')[2].partition("</section>")[0]
+    rows = {
+        url: "テンプレートから無くなりました" in row
+        for url in (kept, gone)
+        for row in card.split("</tr>")
+        if url in row
+    }
+    assert rows == {kept: False, gone: True}
+    assert new in card.partition("計測しないURL")[2]
+
+
 def test_trouble_is_shown_on_the_page_the_list_and_at_home(client, campaign, busy):
     StepMail.objects.filter(pk=busy.pk).update(trouble="テンプレートがアーカイブされています。")
     for name, args in (("step_mail", [busy.pk]), ("home", [])):

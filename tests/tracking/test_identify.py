@@ -8,8 +8,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from leads.merge import merge, undo
 from leads.models import LeadMerge
-from tests.factories import make_delivery, make_lead
+from tests.factories import make_delivery, make_lead, make_user
 from tests.tracking.views_support import AGENT, SITE, make_site, new_visitor
 from tracking import identify as module
 from tracking import page_views
@@ -250,3 +251,22 @@ def test_two_at_once_leave_one_owner_and_both_written_down(site):
 
 def test_proofs_and_links_are_told_apart():
     assert {"application", "confirmation", "my_page_login"} == module.PROOFS
+
+
+def test_merged_leads_bring_their_browsers_and_get_them_back(site):
+    """APP-5, WEB-1: views, browsers and what was told of them go along; a view since the merge comes back with its browser,
+    and the survivor's own stay."""
+    first, second = make_lead(), make_lead("second@example.jp")
+    mine, theirs = new_visitor(), new_visitor()
+    for visitor, lead in ((mine, first), (theirs, second)):
+        view(site, visitor, NOW - HOUR)
+        identify(UUID(visitor), lead.pk, how="application", at=NOW)
+    done = merge(first.pk, [second.pk], chosen={}, user=make_user(), now=NOW + HOUR)
+    assert owner(theirs) == first.pk and leads_of_views(theirs) == [first.pk]
+    view(site, theirs, NOW + 2 * HOUR)
+    assert leads_of_views(theirs) == [first.pk] * 2
+    undo(done, user=None, now=NOW + 3 * HOUR)
+    assert (owner(mine), owner(theirs)) == (first.pk, second.pk)
+    assert leads_of_views(mine) == [first.pk] and leads_of_views(theirs) == [second.pk] * 2
+    told = dict(Identification.objects.values_list("visitor__uid", "lead_id"))
+    assert told == {UUID(mine): first.pk, UUID(theirs): second.pk}

@@ -411,6 +411,10 @@ def test_a_campaign_sees_its_own_mailings_only(client, urls):
     assert [row[0] for row in rows[1:]] == [str(jobs[ours].pk)]
     text = page(client, f"{inside}/compare/?{query}")
     assert [job.pk for job in jobs.values() if f"/jobs/{job.pk}/" in text] == [jobs[ours].pk]
+    for campaign, seen in ((ours, True), (theirs, False), (None, False)):
+        link = make_counted_url("https://secret.example.jp/", f"社外秘{campaign}", campaign=campaign)
+        text = page(client, f"{inside}/{jobs[ours].pk}/report/mails/?what=clicked&link={link.pk}")
+        assert (link.name in text) == seen
     steps = [StepMail.objects.create(name="s", origin="application", campaign=one) for one in (ours, theirs)]
     for tail in ("report/", "report/export/", "report/mails/", "report/mails/export/"):
         assert client.get(f"/c/{ours.pk}/mail/steps/{steps[0].pk}/{tail}").status_code == 200

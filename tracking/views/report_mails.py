@@ -85,7 +85,11 @@ def _mails(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     )
     context |= {
         "asked": question,
-        "words": words_of(question, language=get_language() or "ja"),
+        "words": words_of(
+            question,
+            campaign_id=context["campaign"] and context["campaign"].pk,
+            language=get_language() or "ja",
+        ),
         "rows": with_leads(rows[:size]),
         "count": count_mails(scope.column, scope.id, question),
         "older": rows[size - 1].delivery_id if len(rows) > size else None,
