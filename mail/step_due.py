@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 LIMIT = 2_000  # waits a tick
 BATCH = 500
-ROUNDS = 20  # a lead with more waits of one step mail in a batch goes on in the next one
+ROUNDS = 20  # a lead with more waits of one step mail in a batch goes on in the next tick
 
 # `due_at` of the oldest tells whose turn it is first.
 DUE = """
@@ -63,15 +63,16 @@ def decide_due(now: datetime, *, limit: int = LIMIT) -> int:
     it keeps none of the others."""
     decided = 0
     steps = _steps_due(now)
+    served: dict[int, set[int]] = {step_id: set() for step_id in steps}
     while steps and decided < limit:
         again = []
         for step_id in steps:
             if decided >= limit:
                 break
-            size = min(BATCH, limit - decided)
-            done = _decide_apart(step_id, now, size)
+            size, before = min(BATCH, limit - decided), len(served[step_id])
+            done = _decide_apart(step_id, now, size, served[step_id])
             decided += done
-            if done == size:
+            if done == size or len(served[step_id]) > before:
                 again.append(step_id)
         steps = again
     return decided
@@ -83,10 +84,10 @@ def _steps_due(now: datetime) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _decide_apart(step_id: int, now: datetime, limit: int) -> int:
+def _decide_apart(step_id: int, now: datetime, limit: int, served: set[int]) -> int:
     """A mistake in one step mail is logged, shown, and tried again in two seconds; it never keeps back the others."""
     try:
-        return decide_some(step_id, now, limit=limit)
+        return decide_some(step_id, now, limit=limit, served=served)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
@@ -97,16 +98,18 @@ def _decide_apart(step_id: int, now: datetime, limit: int) -> int:
         return 0
 
 
-def decide_some(step_id: int, now: datetime, *, limit: int) -> int:
-    """One batch of one step mail; how many waits were decided."""
+def decide_some(step_id: int, now: datetime, *, limit: int, served: set[int] | None = None) -> int:
+    """One batch of one step mail; how many waits were decided. `served`: leads that had ROUNDS of them in this tick. What
+    else waits for them waits for the next one, so that a single visitor with thousands keeps nobody else back."""
     decided = 0
+    served = set() if served is None else served
     steps = StepMail.objects.select_related("template", "search", "campaign", "created_by")
     step = steps.filter(pk=step_id, state=StepState.ACTIVE).first()
     if step is None:
         return 0
     aligned = _alignment(step, now=now)
     with transaction.atomic():
-        waits = _held(step_id, now, limit)
+        waits = _held(step_id, now, limit, served)
         # Read only now: whoever stops or deletes it comes before these waits were held, or waits for this transaction.
         step = steps.filter(pk=step_id, state=StepState.ACTIVE).first()
         if step is None or not waits:
@@ -114,7 +117,7 @@ def decide_some(step_id: int, now: datetime, *, limit: int) -> int:
         found = problems(step, now=now, aligned=aligned)
         trouble = next((one.text for one in found if one.severity == "error"), "")
         if not trouble:
-            decided = _decide(step, waits, now=now)
+            decided = _decide(step, waits, served, now=now)
     if trouble or step.trouble:
         _show_trouble(step, trouble, now=now)
     return decided
@@ -128,14 +131,16 @@ def _alignment(step: StepMail, *, now: datetime) -> Alignment:
     return alignment_of(template.from_address, now=now)
 
 
-def _held(step_id: int, now: datetime, limit: int) -> list[StepWait]:
+def _held(step_id: int, now: datetime, limit: int, served: set[int]) -> list[StepWait]:
     waits = StepWait.objects.filter(step_mail=step_id, state=WaitState.WAITING, due_at__lte=now)
+    if served:
+        waits = waits.exclude(lead_id__in=served)
     return list(
         waits.order_by("due_at", "pk").select_for_update(of=("self",), no_key=True, skip_locked=True)[:limit]
     )
 
 
-def _decide(step: StepMail, waits: Sequence[StepWait], *, now: datetime) -> int:
+def _decide(step: StepMail, waits: Sequence[StepWait], served: set[int], *, now: datetime) -> int:
     """Inside the transaction that holds the waits; how many were decided."""
     leads = Lead.objects.in_bulk({wait.lead_id for wait in waits})
     applications = Application.objects.select_related("campaign").in_bulk(
@@ -157,7 +162,7 @@ def _decide(step: StepMail, waits: Sequence[StepWait], *, now: datetime) -> int:
     if asked:
         snapshot = snapshot_of(step)
         names = canonical_names(Skeleton(snapshot.content).names)
-        for some in _rounds(asked):
+        for some in _rounds(asked, served):
             due = _with_values(some, applications, names, now=now)
             queued += resolve_waits(
                 _plan(step, due), due, step_mail_id=step.pk, snapshot_id=snapshot.pk, now=now
@@ -203,8 +208,9 @@ def _plan(step: StepMail, waits: Sequence[DueWait]) -> Plan:
     )
 
 
-def _rounds(waits: Sequence[StepWait]) -> list[list[StepWait]]:
-    """Each lead once in a round, its oldest first: the second decision about a lead sees the first (STEP-5)."""
+def _rounds(waits: Sequence[StepWait], served: set[int]) -> list[list[StepWait]]:
+    """Each lead once in a round, its oldest first: the second decision about a lead sees the first (STEP-5). Leads with more
+    than ROUNDS go to `served`."""
     rounds: list[list[StepWait]] = []
     times: dict[int, int] = {}
     for wait in waits:
@@ -214,6 +220,8 @@ def _rounds(waits: Sequence[StepWait]) -> list[list[StepWait]]:
             if place == len(rounds):
                 rounds.append([])
             rounds[place].append(wait)
+        else:
+            served.add(wait.lead_id)
     return rounds
 
 

@@ -226,6 +226,21 @@ def test_more_origins_than_rounds(monkeypatch):
     assert StepWait.objects.filter(state="decided").count() == 8
 
 
+def test_one_visitor_keeps_nobody_back(monkeypatch):
+    """A page looked at a thousand times in a row, perhaps by a script: whoever comes behind is decided in the same tick."""
+    monkeypatch.setattr(step_due, "BATCH", 4)
+    monkeypatch.setattr(step_due, "ROUNDS", 2)
+    step = active_step()
+    restless, other = make_lead(), make_lead()
+    first = timezone.now() - timedelta(seconds=30)
+    look_at(restless, *[f"{PAGE}/{number}" for number in range(12)], at=first)
+    look_at(other, PAGE)
+    now = due(step)
+    assert decide_due(now) == 3
+    assert [one[0] for one in decisions(step)] == [restless.pk, restless.pk, other.pk]
+    assert [decide_due(now) for _tick in range(6)] == [2, 2, 2, 2, 2, 0]
+
+
 def test_the_wizard_before_the_step_mail():
     """EXC-2: per template and lead, over every way."""
     step = application_step()
