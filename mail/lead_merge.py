@@ -13,7 +13,7 @@ from django.db.models import Count
 from django.utils.translation import ngettext
 
 from leads.merge import Mover, by_lead, register_mover
-from mail.models import Delivery, ReturnedMail, SendJobLead, StepWait
+from mail.models import Delivery, ReturnedMail, SendJobLead, StepWait, WaitState
 
 
 def register() -> None:
@@ -22,7 +22,10 @@ def register() -> None:
 
 
 def lock(lead_ids: Sequence[int]) -> None:
-    """Nothing: rows of the ledger are written by statements of their own, fenced by id and token."""
+    """What waits for these leads: whoever is just deciding it commits first, so that its mails go along (EXC-2). Rows of
+    the ledger need no lock: they are written by statements of their own, fenced by id and token."""
+    waits = StepWait.objects.filter(lead_id__in=lead_ids, state=WaitState.WAITING).order_by("pk")
+    list(waits.select_for_update(no_key=True).values_list("pk"))
 
 
 # The survivor's own row of a job that yields to a better one changes places with it. The unique constraint is checked row

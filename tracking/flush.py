@@ -16,6 +16,7 @@ from django.utils import timezone
 from tracking import stream
 from tracking.hits import CLICK, IDENTIFY, OPEN, VIEW, Hit, from_bytes
 from tracking.identify import store_identifications
+from tracking.lead_merge import while_storing
 from tracking.mail_hits import store_mail_hits
 from tracking.models import RefusedHit
 from tracking.page_views import store_views
@@ -90,6 +91,7 @@ def _store_or_halve(function: Store, pairs: Sequence[tuple[Hit, bytes]]) -> list
         return []
     try:
         with transaction.atomic():
+            while_storing()
             function([hit for hit, _data in pairs], timezone.now())
         return []
     except (OperationalError, InterfaceError):

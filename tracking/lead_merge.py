@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.db.models import Count, Model
 from django.utils.translation import ngettext
 
@@ -15,6 +16,7 @@ from leads.models import LeadMerge
 from mail.lead_merge import owners_after_undo
 from tracking.models import Identification, MailHit, PageView, Visitor
 
+STORING = 0x534D5049  # "SMPI", a key among PostgreSQL's advisory locks
 # By the name under which their ids are kept with the merge.
 _TABLES: dict[str, type[Model]] = {
     "hits": MailHit,
@@ -30,7 +32,15 @@ def register() -> None:
 
 
 def lock(lead_ids: Sequence[int]) -> None:
-    """Nothing: these rows are written by single statements."""
+    """No batch of hits is being stored meanwhile (tracking/flush.py): otherwise its rows would stay with a lead that is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [STORING])
+
+
+def while_storing() -> None:
+    """Merges wait until this transaction ends; other batches do not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [STORING])
 
 
 def move(survivor_id: int, merged_ids: Sequence[int], now: datetime) -> dict[str, Any]:
