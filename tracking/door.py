@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -69,7 +69,7 @@ def click(request: HttpRequest) -> HttpResponse | None:
         return None
     try:
         url = target(link.delivery_id, link.url_id)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):  # the second: a connection that was cut
         logger.exception("the target of a counted link cannot be read")
         return _later()
     if url is None:

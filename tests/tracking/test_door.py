@@ -2,7 +2,7 @@
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.urls import reverse
 
 from mail import click_target
@@ -176,9 +176,10 @@ def test_a_person_arrives_though_nothing_keeps_the_hit(client, settings, tmp_pat
     assert "could not be kept" in caplog.text
 
 
-def test_a_database_that_is_away_is_said_and_tried_again_later(client, monkeypatch):
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_is_said_and_tried_again_later(error, client, monkeypatch):
     def away(delivery_id, url_id):
-        raise OperationalError("server closed the connection unexpectedly")
+        raise error("the connection is closed")
 
     monkeypatch.setattr(door, "target", away)
     answer = client.get(path(click_url(5, 7)))
