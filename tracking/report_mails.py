@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from leads.models import Lead
 from mail.models import CountedUrl
 from mail.models.delivery import DeliveryState
+from mail.modes import usable_in
 from smp.lib.days import day_in
 from tracking.report_sql import all_rows
 
@@ -136,7 +137,7 @@ def words_of(question: Question, *, campaign_id: int | None, language: str) -> l
     """What the list is narrowed to, in words. A link of another mode stays a number (APP-1)."""
     words = [str(QUESTIONS[question.what][0])]
     if question.link is not None:
-        url = CountedUrl.objects.filter(pk=question.link, campaign_id=campaign_id).first()
+        url = usable_in(campaign_id, CountedUrl.objects.filter(pk=question.link)).first()
         words.append(_("Link: %(name)s") % {"name": url.name if url else question.link})
     if question.domain:
         words.append(_("Domain: %(name)s") % {"name": question.domain})
