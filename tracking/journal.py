@@ -14,6 +14,7 @@ A process holds the lock (flock) of the file it writes; the kernel lets go of it
 import fcntl
 import logging
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ NONE, OPEN = "none", "open"
 SUFFIX = ".hits"
 LONGEST = 5.0  # seconds that one file is written to
 BIGGEST = 8 * 1024 * 1024
+_NAME = re.compile(r"[^.]+\.\w+\.(?:open|[0-9]+-[0-9]+)\.hits")
 AWAY = 5.0  # seconds until a disk that refused is tried again
 
 
@@ -161,11 +163,7 @@ class Closed:
 def files(folder: Path) -> list[Path]:
     """Oldest first; [] when there is no such folder."""
     try:
-        found = [
-            Path(entry.path)
-            for entry in os.scandir(folder)
-            if entry.name.endswith(SUFFIX) and entry.name.count(".") == 3
-        ]
+        found = [Path(entry.path) for entry in os.scandir(folder) if _NAME.fullmatch(entry.name)]
     except FileNotFoundError:
         return []
     return sorted(found, key=_age)

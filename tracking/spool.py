@@ -26,6 +26,9 @@ _lock = Lock()
 _journal: Journal | None = None
 _life = NONE  # of the Redis that was seen last
 _lost = 0
+_sent: dict[
+    str, str
+] = {}  # files that are in Redis although the disk refused to note it → life of that Redis
 _keeper: tuple[int, Thread] | None = None
 _stop = Event()
 
@@ -73,11 +76,16 @@ def settle() -> int:
 def _settle_file(file: journal.Closed) -> None:
     """A file goes when Redis still is the one that got all its lines, and the stream has moved on behind them."""
     seen = stream.look()
+    name = file.path.name
     if file.life != seen.life:
+        if _sent.get(name) == seen.life:
+            return  # a disk that only reads must not fill Redis with the same hits every second
         stream.add_many(file.lines())
         after = stream.look()
         if after.life == seen.life:  # otherwise again in the next round: twice does no harm
+            _sent[name] = after.life
             file.now(life=after.life, mark=after.newest or "0-0")
+            del _sent[name]
     elif file.mark == OPEN:
         file.now(life=seen.life, mark=seen.newest or "0-0")
     elif seen.oldest is None or stream.id_key(seen.oldest) > stream.id_key(file.mark):
@@ -122,6 +130,7 @@ def forget_process_state() -> None:
     global _journal, _life, _lost
     close_file()
     _journal, _life, _lost = None, NONE, 0
+    _sent.clear()
     stream.forget_failure()
 
 

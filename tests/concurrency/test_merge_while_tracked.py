@@ -42,7 +42,8 @@ class Meeting:
 
 def test_while_its_step_mail_is_decided(monkeypatch):
     """EXC-2: the survivor has had the mail."""
-    step, meeting = active_step(wait_minutes=0), Meeting()
+    active_step(wait_minutes=0)
+    meeting = Meeting()
     survivor, other = make_lead(), make_lead()
     look_at(other, PAGE)
     real = step_due.resolve_waits

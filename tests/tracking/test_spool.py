@@ -124,6 +124,44 @@ def test_hits_that_redis_lost_are_sent_again(settings, monkeypatch, lost):
     assert in_stream() == [one]
 
 
+def test_a_disk_that_became_read_only_does_not_fill_redis(settings, no_redis, monkeypatch):
+    """What could not be noted on the disk is remembered: sent once, not every second. After the next loss again."""
+    spool.keep(hit())
+    spool.close_file()
+    settings.REDIS_URL = os.environ["REDIS_URL"]
+
+    def refused(*_names):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(journal.os, "rename", refused)
+        with pytest.raises(OSError, match="Read-only"):
+            spool.settle()
+        for _second in range(3):
+            assert spool.settle() == 1
+        assert len(in_stream()) == 1
+        stream.client().delete(stream.KEY, stream.LIFE_KEY)
+        with pytest.raises(OSError, match="Read-only"):
+            spool.settle()
+        assert len(in_stream()) == 1
+    spool.forget_process_state()
+    spool.settle()
+    assert on_disk(settings)[0].name.endswith(f".{in_stream_ids()[-1]}.hits")
+
+
+def in_stream_ids():
+    return [entry for entry, _data in stream.after("0-0", count=1000)]
+
+
+def test_other_files_in_the_folder_are_left_alone(settings):
+    """A copy somebody made holds nothing up."""
+    spool.keep(hit())
+    for name in ("a.b.c.hits", "x.hits", "1-ab.none.copy.hits", "notes.txt"):
+        (Path(settings.SPOOL_FOLDER) / name).write_text("?")
+    spool.close_file()
+    assert spool.settle() == 1
+
+
 def other_life(seen):
     return stream.Look("of another server", seen.oldest, seen.newest, seen.length)
 
