@@ -67,7 +67,7 @@ class MailConfig(AppConfig):
         )
         step = (
             "step_mail", "step_mail_new", "step_mail_settings", "step_mail_clicks", "step_mail_timing", "step_mail_confirm",
-            "step_mail_waits", "step_mail_delete",
+            "step_mail_waits", "step_mail_delete", "step_report", "step_report_mails",
         )  # fmt: skip
         register_page(
             Page(

@@ -26,7 +26,7 @@ def register() -> None:
              url_names=("tracked_site_new", "tracked_site", "tracked_site_stop"))
     )  # fmt: skip
     register_page(
-        Page("leads", _("Access history"), "page_views", group=_("Access"), position=60,
+        Page("leads", _("Access history"), "page_views", position=40,
              aliases=("トラッキング", "ページ閲覧", "閲覧履歴", "Page views"))
     )  # fmt: skip
     register_action("tracked_site.create", _("Tracked site added"))

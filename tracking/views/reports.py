@@ -81,12 +81,13 @@ def _report(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     report = reports.report(context["scope"], now=timezone.now())
     context |= {"report": report, "rules_url": rules_url()}
     context |= notes(context["scope"], context["counting"])
-    if report.times.hours:
+    measured = report.scope.opens or report.scope.clicks
+    if measured and report.times.hours:
         context["hours_most"] = _most(report.times.hours)
         context["hours_chart"] = _chart(
             _("The first 48 hours, by the hour"), report.times.hours, report.scope, "%m-%d %H:%M"
         )
-    if report.times.days:
+    if measured and report.times.days:
         months = report.times.months
         title = _("By the month") if months else _("By the day")
         context |= {"days_title": title, "days_most": _most(report.times.days)}
