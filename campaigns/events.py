@@ -57,7 +57,9 @@ class Happening:
     values: Mapping[str, str] = field(default_factory=dict)
     address: str = ""  # where the mail goes, if not to the lead's address (a new address to be confirmed)
     asked: bool = False  # a person asked for just this mail (TKT-3): it goes out even where its kind is OFF
-    tell: bool = True  # False: nobody is mailed about it, but it happened (step mails start from it all the same)
+    tell: bool = (
+        True  # False: nobody is mailed about it, but it happened (step mails start from it all the same)
+    )
 
 
 happened = Signal()  # happenings: list[Happening]

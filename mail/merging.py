@@ -19,7 +19,9 @@ from django.utils.translation import gettext as _
 MAX_SOURCE = 500_000  # characters of one body
 MAX_REFERENCES = 1_000  # merge fields in one body
 MAX_OUTPUT = 5_000_000  # characters of one merged body
-FUEL = 300_000  # minijinja's instructions for one mail, counted links included: a second fence behind the check
+FUEL = (
+    300_000  # minijinja's instructions for one mail, counted links included: a second fence behind the check
+)
 
 
 class TemplateError(ValueError):

@@ -74,6 +74,11 @@ def check_pattern(text: str) -> str:
     return text.partition("#")[0]
 
 
+def host_of(pattern: str) -> str:
+    """The host it names, in A-labels, with a port that is not its scheme's own. ValidationError for a pattern that is none."""
+    return _read(pattern).host
+
+
 def to_like(pattern: str) -> list[str]:
     """LIKE patterns (escape \\): a page is meant if its address is like one of them. Its address is `stored_url` without
     slashes at the end of its path, and without its query unless the pattern has one (`url_q` says that in SQL)."""

@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern] = [
     path("leads/<int:lead_id>/timeline/", timeline.lead_timeline, name="lead_timeline"),
     path("views/", page_views.page_views, name="page_views"),
     path("views/csv/", page_views.export_page_views, name="export_page_views"),
+    path("views/of-pattern/", page_views.views_of_pattern, name="views_of_pattern"),
     path("sites/", sites.tracked_sites, name="tracked_sites"),
     path("sites/new/", sites.tracked_site_new, name="tracked_site_new"),
     path("sites/<int:pk>/", sites.tracked_site, name="tracked_site"),

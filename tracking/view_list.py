@@ -16,6 +16,7 @@ from tracking.judge import EVIDENCE
 from tracking.models import PageView, Verdict
 
 COUNT_LIMIT = 10_000
+LATELY = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ def views_matching(wanted: dict[str, Any]) -> QuerySet[PageView]:
     if wanted.get("last_day"):
         found = found.filter(at__lt=_start(wanted["last_day"] + timedelta(days=1)))
     return found
+
+
+def viewed_lately(pattern: str, *, now: datetime) -> int:
+    """How often people looked at the pages of a pattern in the last 30 days; COUNT_LIMIT at most."""
+    found = PageView.objects.filter(url_q("url", pattern), verdict=Verdict.PERSON, at__gte=now - LATELY)
+    return found[:COUNT_LIMIT].count()
 
 
 def _start(day: date) -> datetime:

@@ -67,7 +67,10 @@ class StepMail(Counting):
 
 class WaitState(models.TextChoices):
     WAITING = "waiting", _("Waiting")
-    DECIDED = "decided", pgettext_lazy("wait", "Decided")  # there is a delivery, queued or excluded with its reason
+    DECIDED = (
+        "decided",
+        pgettext_lazy("wait", "Decided"),
+    )  # there is a delivery, queued or excluded with its reason
     STOPPED = "stopped", _("Stopped")  # never came to a decision; reason says why
 
 

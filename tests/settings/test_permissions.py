@@ -37,7 +37,15 @@ PUBLIC_API = {
     "api-root", "openapi-json", "openapi-view", "api_nothing_here", "put_visitor", "list_visitors", "get_visitor",
     "post_application", "list_applications", "get_application", "list_jobs", "get_job", "list_deliveries", "get_delivery",
 }  # fmt: skip
-PUBLIC_DEMO = {"demo_site", "demo_site_page", "inbox", "inbox_mail", "inbox_mail_html", "inbox_mail_source", "inbox_one_click"}
+PUBLIC_DEMO = {
+    "demo_site",
+    "demo_site_page",
+    "inbox",
+    "inbox_mail",
+    "inbox_mail_html",
+    "inbox_mail_source",
+    "inbox_one_click",
+}
 LEVELS = {"may_view", "may_edit", "may_administer", "public"}
 
 

@@ -257,3 +257,23 @@ def test_forgetting_goes_in_small_steps(monkeypatch):
         view(site, at=NOW - timedelta(days=200))
     assert [forget_old(NOW), forget_old(NOW), forget_old(NOW)] == [4, 1, 0]
     assert not Visitor.objects.exists()
+
+
+def test_origin_of_a_step_mail_says_how_often_its_page_was_viewed_and_whether_the_script_is_there(misaki):
+    """STEP-3: on the page 「ステップメール配信」."""
+    site = make_site()
+    for _twice in range(2):
+        view(site)
+    view(site, at=NOW - timedelta(days=31))
+    view(site, agent="Mozilla/5.0 (compatible; Googlebot/2.1)")
+    view(site, path="/price")
+    seen = misaki.get(
+        "/tracking/views/of-pattern/?url_pattern=www.yamate.example.jp/seminar/*"
+    ).content.decode()
+    assert "2回" in seen and "トラッキング対象サイトに含まれていません" not in seen
+    assert "/tracking/views/?url=www.yamate.example.jp%2Fseminar%2F%2A" in seen
+    elsewhere = misaki.get("/tracking/views/of-pattern/?url_pattern=www.elsewhere.example/*").content.decode()
+    assert "0回" in elsewhere and "トラッキング対象サイトに含まれていません" in elsewhere
+    for wrong in ("", "*", "javascript:alert(1)", "\0"):
+        answer = misaki.get("/tracking/views/of-pattern/", {"url_pattern": wrong})
+        assert answer.status_code == 200 and not answer.content.strip()
