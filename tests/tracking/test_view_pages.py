@@ -77,7 +77,7 @@ def test_a_site_is_added_changed_stopped_and_each_is_audited(misaki):
     assert "停止しますか" in text(misaki.get(f"{answer['Location']}stop/"))
     site.refresh_from_db()
     assert site.active
-    misaki.post(f"{answer['Location']}stop/", {"confirmed": "1"})
+    misaki.post(f"{answer['Location']}stop/", {"confirmed": "1", "active": "0"})
     site.refresh_from_db()
     assert not site.active
     actions = list(
@@ -129,6 +129,16 @@ def test_the_page_says_when_the_last_view_came(misaki):
     page = text(misaki.get("/tracking/sites/"))
     assert f"/tracking/views/?site={site.pk}" in page
     assert "自社の申込ページ・マイページでの計測" in page and "トラッキングデータの保存期間" in page
+
+
+def test_stopping_twice_stops(misaki):
+    """A double click, or two administrators with the same question before them."""
+    site = make_site()
+    page = text(misaki.get(f"/tracking/sites/{site.pk}/stop/"))
+    assert '<input type="hidden" name="active" value="0">' in page
+    for active, result in (("0", False), ("0", False), ("1", True), ("1", True), ("", True), ("x", True)):
+        misaki.post(f"/tracking/sites/{site.pk}/stop/", {"confirmed": "1", "active": active})
+        assert TrackedSite.objects.get().active is result
 
 
 def test_only_privileged_administrators_set_it_up(client):

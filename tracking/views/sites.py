@@ -18,6 +18,7 @@ from tracking.models import PageView, TrackedSite
 from tracking.retention import ANONYMOUS_DAYS, KNOWN_DAYS
 from tracking.sites import OWN, TRACK_OWN_PAGES, save_site, stop_or_go_on, tag_of
 
+NEWEST = 10_000  # views
 SETTING_KEYS = (TRACK_OWN_PAGES, KNOWN_DAYS, ANONYMOUS_DAYS)
 
 
@@ -71,22 +72,27 @@ def tracked_site(request: HttpRequest, pk: int) -> HttpResponse:
 
 @needs_administer
 def tracked_site_stop(request: HttpRequest, pk: int) -> HttpResponse:
-    """Stops counting, with a question; or goes on."""
+    """Stops counting, with a question; or goes on. The question names what is wanted: pressed twice, or by two, it does not
+    turn around."""
     site = get_object_or_404(TrackedSite.objects.exclude(key=OWN), pk=pk)
-    if request.method == "POST" and request.POST.get("confirmed") == "1":
-        if stop_or_go_on(site, not site.active, user=request.user, ip=client_ip(request)):
+    wanted = request.POST.get("active", "")
+    if request.method == "POST" and request.POST.get("confirmed") == "1" and wanted in ("0", "1"):
+        active = wanted == "1"
+        if stop_or_go_on(site, active, user=request.user, ip=client_ip(request)):
             done = (
-                _("Views of “%(site)s” are not counted any more.")
-                if site.active
-                else _("Views of “%(site)s” are counted again.")
+                _("Views of “%(site)s” are counted again.")
+                if active
+                else _("Views of “%(site)s” are not counted any more.")
             )
             messages.success(request, done % {"site": site})
         return redirect("tracked_site", site.pk)
-    return render(request, "tracking/site_stop.html", {"site": site})
+    hidden = [("active", "0" if site.active else "1")]
+    return render(request, "tracking/site_stop.html", {"site": site, "hidden": hidden})
 
 
 def _last_views() -> dict[int, Any]:
-    """{site id: time of its newest view}, among the newest 10,000 of all."""
-    newest = PageView.objects.order_by("-pk").values("pk")[:10_000]
-    found = PageView.objects.filter(pk__in=newest).order_by().values_list("site_id")
+    """{site id: time of its newest view}, among the NEWEST of all."""
+    # The border as a number: compared with a subquery, PostgreSQL would read the whole table.
+    border = PageView.objects.order_by("-pk").values_list("pk", flat=True)[NEWEST : NEWEST + 1]
+    found = PageView.objects.filter(pk__gt=next(iter(border), 0)).order_by().values_list("site_id")
     return dict(found.annotate(last=Max("at")))
