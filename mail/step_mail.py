@@ -229,12 +229,23 @@ def go_on(step: StepMail, *, user: User | None, now: datetime, ip: str | None = 
     step.refresh_from_db()
 
 
+def discard(step: StepMail, *, user: User | None, now: datetime, ip: str | None = None) -> None:
+    """Throws a draft away. Refused for one that was started meanwhile."""
+    _delete(step, (StepState.DRAFT,), user=user, now=now, ip=ip)
+
+
 def delete(step: StepMail, *, user: User | None, now: datetime, ip: str | None = None) -> int:
     """Ends it for good: who waits is not mailed, nor is what was decided but not handed over (step_deleted; mails in a
     worker's hands are refused at the intent). Its history stays; a draft has none and is gone. Returns how many mails
     are not sent. Deleted before: 0."""
+    return _delete(step, tuple(StepState), user=user, now=now, ip=ip)
+
+
+def _delete(
+    step: StepMail, states: tuple[StepState, ...], *, user: User | None, now: datetime, ip: str | None
+) -> int:
     with transaction.atomic():
-        current = _locked(step, tuple(StepState), "")
+        current = _locked(step, states, _("This step mail was already started. Change it on its own page."))
         if current.state == StepState.DELETED:
             step.refresh_from_db()
             return 0

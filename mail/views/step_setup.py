@@ -332,10 +332,14 @@ def step_mail_copy(request: HttpRequest, step_id: int) -> HttpResponse:
 @both_modes
 @needs_edit
 @require_POST
+@once
 def step_mail_discard(request: HttpRequest, step_id: int) -> HttpResponse:
     """Throws an unfinished set-up away."""
     step = setup_run(request, step_id)
-    if step.state == StepState.DRAFT:
-        step_mail.delete(step, user=request.user, now=timezone.now(), ip=client_ip(request))
+    try:
+        step_mail.discard(step, user=request.user, now=timezone.now(), ip=client_ip(request))
+    except send_jobs.Refused as refused:  # somebody else was faster
+        messages.error(request, refused.message)
+    else:
         messages.success(request, _("The unfinished step mail was deleted."))
     return redirect("step_mails")

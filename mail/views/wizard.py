@@ -472,6 +472,7 @@ def wizard_done(request: HttpRequest, job_id: int) -> HttpResponse:
 @both_modes
 @needs_edit
 @require_POST
+@once
 def wizard_discard(request: HttpRequest, job_id: int) -> HttpResponse:
     """Throws an unfinished run away."""
     job = wizard_run(request, job_id)

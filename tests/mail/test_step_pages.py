@@ -13,6 +13,7 @@ from leads.models import DmPermission
 from mail import step_mail
 from mail.models import Delivery, StepMail, StepWait
 from mail.step_words import pattern_sentence, span_text
+from mail.views import step_setup
 from settings.models import AuditEntry, Role, SystemSetting
 from tests.factories import make_application, make_campaign, make_lead, make_template, make_user
 from tests.mail.step_scene import PAGE, active_step, apply, draft_step, look_at, make_search
@@ -291,6 +292,22 @@ def test_an_unfinished_one_is_listed_taken_up_and_thrown_away(client, misaki):
     assert "設定中のステップメール" in html and reverse("step_mail_settings", args=[step.pk]) in html
     client.post(reverse("step_mail_discard", args=[step.pk]))
     assert StepMail.objects.count() == 0
+
+
+def test_one_started_meanwhile_is_not_thrown_away(client, misaki, monkeypatch):
+    """Another administrator puts it into operation while this one presses 「削除」 in the list of unfinished ones."""
+    step = draft_step()
+    shown = step_setup.setup_run
+
+    def started_behind_it(request, step_id):
+        found = shown(request, step_id)
+        step_mail.start(StepMail.objects.get(pk=step_id), user=None, now=timezone.now())
+        return found
+
+    monkeypatch.setattr(step_setup, "setup_run", started_behind_it)
+    answer = client.post(reverse("step_mail_discard", args=[step.pk]), follow=True)
+    assert "すでに" in html_of(answer)
+    assert StepMail.objects.get().state == "active"
 
 
 def test_hostile_posts_change_nothing(client, misaki):
