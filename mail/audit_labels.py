@@ -79,6 +79,8 @@ def register() -> None:
     register_detail("dm_permissions", _("DM permission"), DmPermission.choices)
     register_detail("include_sent", _("Also those who were sent it before"))
     register_detail("url_pattern", _("URL of the page"))
+    register_detail("counted_urls", _("Click count URLs"))
+    register_detail("unwanted_confirmed", _("Mailing people who do not want mail was confirmed"))
     register_action("template.create", _("Template added"))
     register_action("template.edit", _("Template edited"))
     register_action("template.copy", _("Template copied"))

@@ -378,6 +378,9 @@ def _put_into_operation(step: StepMail, *, now: datetime, aligned: Alignment | N
 
 
 def _shown(value: Any) -> Any:
+    """For the log; of counted URLs their names."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [one["name"] for one in value]
     return value.name if isinstance(value, (MailTemplate, SavedSearch)) else value
 
 

@@ -94,12 +94,14 @@ def _change(entry: AuditEntry, model: type[Model] | None, name: str, change: Any
         )
     else:
         field = _field(model, name)
-        word = str(field.verbose_name) if field else str(DETAILS.get(name, name))
+        word = str(field.verbose_name) if field and _is_named(field) else str(DETAILS.get(name, name))
         choices = dict(field.flatchoices) if field else {}
         values = change if isinstance(change, list) else [change]
         shown = [
             _shown(choices[value])
             if not isinstance(value, (list, dict)) and value in choices
+            else "、".join(_word(model, name, part) for part in value)
+            if isinstance(value, list) and value
             else _word(model, name, value)
             for value in values
         ]
@@ -126,6 +128,11 @@ def _field(model: type[Model] | None, name: str) -> "Field[Any, Any] | None":
     except FieldDoesNotExist:
         return None
     return field if isinstance(field, Field) else None
+
+
+def _is_named(field: "Field[Any, Any]") -> bool:
+    """Whether the model gives it words; otherwise Django makes them of its name, in English."""
+    return str(field.verbose_name) != field.name.replace("_", " ")
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from mail.models import StepMail, StepWait
 from mail.send_jobs import Refused
 from mail.step_mail import change, change_draft, counts, create_draft, delete, go_on, problems, start, stop
+from settings.audit_labels import detail_lines
 from settings.models import AuditEntry
 from tests.factories import make_campaign, make_delivery, make_lead, make_template, make_user
 from tests.mail.step_scene import active_step, application_step, draft_step, make_search
@@ -148,6 +149,22 @@ def test_changed_while_it_runs():
     stop(step, user=None, now=timezone.now())
     change(step, user=None, now=timezone.now(), template=archived)  # told when it shall go on
     assert refused(go_on, step) == "archived"
+
+
+def test_changes_are_read_in_words():
+    """SYS-2: 操作履歴 names every field and value as the screens do."""
+    step = active_step(template=make_template(purpose="notice"))
+    change(
+        step, user=None, now=timezone.now(), wait_minutes=5, include_sent=True, count_clicks=True, unwanted_confirmed=True,
+        dm_permissions=["wanted", "unwanted"], counted_urls=[{"url": "https://www.example.jp/a", "name": "資料"}],
+        template=make_template("別", purpose="notice"),
+    )  # fmt: skip
+    lines = detail_lines(AuditEntry.objects.get(action="step_mail.change"))
+    assert not [word for word, _text in lines if word.isascii()]
+    said = dict(lines)
+    assert said["起点からの時間(分)"] == "4320 → 5"
+    assert said["DM許可"] == "希望する → 希望する、希望しない"
+    assert said["クリックカウントURL指定"] == "– → 資料"
 
 
 def test_stopped_and_going_on():

@@ -415,7 +415,10 @@ def test_a_campaign_sees_its_own_mailings_only(client, urls):
         link = make_counted_url("https://secret.example.jp/", f"社外秘{campaign}", campaign=campaign)
         text = page(client, f"{inside}/{jobs[ours].pk}/report/mails/?what=clicked&link={link.pk}")
         assert (link.name in text) == seen
-    steps = [StepMail.objects.create(name="s", origin="application", campaign=one) for one in (ours, theirs)]
+    steps = [
+        StepMail.objects.create(name="s", origin="application", campaign=one, state="active")
+        for one in (ours, theirs)
+    ]
     for tail in ("report/", "report/export/", "report/mails/", "report/mails/export/"):
         assert client.get(f"/c/{ours.pk}/mail/steps/{steps[0].pk}/{tail}").status_code == 200
         assert client.get(f"/c/{ours.pk}/mail/steps/{steps[1].pk}/{tail}").status_code == 404
@@ -423,6 +426,9 @@ def test_a_campaign_sees_its_own_mailings_only(client, urls):
 
 def test_a_draft_has_no_report(client, misaki):
     assert client.get(f"/mail/jobs/{make_job(state='draft').pk}/report/").status_code == 404
+    step = StepMail.objects.create(name="誰かの下書き", origin="page_view")
+    for tail in ("report", "rates"):
+        assert client.get(f"/mail/steps/{step.pk}/{tail}/").status_code == 404
 
 
 def test_the_pages_of_a_mailing_lead_to_the_report(client, misaki, scene):

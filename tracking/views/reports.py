@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 from django.views.decorators.http import require_GET
 
-from mail.models import SendJob, StepMail
+from mail.models import SendJob, StepMail, StepState
 from mail.models.send_job import JobState
 from mail.models.template import MailForm
 from mail.modes import shown_in
@@ -34,7 +34,7 @@ def reported_job(request: HttpRequest, job_id: int) -> SendJob:
 
 
 def reported_step(request: HttpRequest, step_id: int) -> StepMail:
-    steps = StepMail.objects.select_related("template", "campaign")
+    steps = StepMail.objects.exclude(state=StepState.DRAFT).select_related("template", "campaign")
     return get_object_or_404(shown_in(campaign_of(request), steps), pk=min(step_id, BIGGEST_ID))
 
 
