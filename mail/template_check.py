@@ -42,7 +42,7 @@ _SENDER_WORDS = re.compile(
     r"送信者|発信者|発行元?|配信元|運営|主催|株式会社|有限会社|合同会社|\(株\)|㈱|社団法人|財団法人|協会|事務局|sender|Inc\.|Ltd|LLC|Corp",
     re.IGNORECASE,
 )
-_PLAIN_LINK = re.compile(r"http://[^\s\"'<>）」]+")
+_PLAIN_LINK = re.compile(r"http://(?:\{\{[^{}]*\}\}|[^\s\"'<>）」])+")
 _WIDE_BRACES = re.compile(r"[{｛][{｛][^{}｛｝\n]{1,40}[}｝][}｝]")
 
 

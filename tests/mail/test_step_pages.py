@@ -268,7 +268,7 @@ def test_with_counting_the_urls_are_asked_for(client, campaign):
     step.refresh_from_db()
     assert step.counted_urls == [{"url": "https://www.example.jp/a", "name": "資料"}]
     assert step.count_clicks and step.count_opens
-    assert "クリック(1 URL)・開封を数えます" in html_of(
+    assert "クリック(1 URL)・開封を計測します" in html_of(
         client.get(inside(campaign, "step_mail_confirm", step.pk))
     )
 

@@ -87,7 +87,7 @@ def _report(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         context["hours_chart"] = _chart(
             _("The first 48 hours, by the hour"), report.times.hours, report.scope, "%m-%d %H:%M"
         )
-    if measured and report.times.days:
+    if measured and len(report.times.days) > 1:
         months = report.times.months
         title = _("By the month") if months else _("By the day")
         context |= {"days_title": title, "days_most": _most(report.times.days)}
