@@ -6,12 +6,11 @@ from the newest mail back, for at most TIME_LIMIT.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from mail.models import Delivery
 from mail.models.delivery import DeliveryState
@@ -19,6 +18,7 @@ from mail.modes import shown_in
 from mail.recipients.reasons import NEVER_ADDRESSED
 from mail.results import ADDRESSED, ResultGroup
 from settings.system_settings import rows_per_page
+from smp.lib.days import end_of, start_of
 
 COUNT_LIMIT = 10_000
 TIME_LIMIT = timedelta(seconds=5)
@@ -63,14 +63,10 @@ def deliveries_matching(wanted: dict[str, Any], *, campaign_id: int | None = Non
         if value is not None and value != "":
             found = found.filter(**{name: int(value)})
     if wanted.get("first_day"):
-        found = found.filter(decided_at__gte=_start(wanted["first_day"]))
+        found = found.filter(decided_at__gte=start_of(wanted["first_day"]))
     if wanted.get("last_day"):
-        found = found.filter(decided_at__lt=_start(wanted["last_day"] + timedelta(days=1)))
+        found = found.filter(decided_at__lt=end_of(wanted["last_day"]))
     return found
-
-
-def _start(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time()))
 
 
 def delivery_page(

@@ -3,16 +3,16 @@ leave millions behind. Counts stop at COUNT_LIMIT."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, QuerySet
-from django.utils import timezone
 
 from leads.models import Lead
 from mail.models import Delivery, ReturnedKind, ReturnedMail, SendJob
 from mail.models.delivery import Cause, DeliveryState
 from settings.system_settings import rows_per_page
+from smp.lib.days import end_of, start_of
 
 COUNT_LIMIT = 10_000
 TAKEN_AS_DELIVERED = timedelta(days=7)  # ERR-1
@@ -68,14 +68,10 @@ def returned_matching(wanted: dict[str, Any], *, campaign_id: int | None = None)
         if wanted.get(name) is not None:
             found = found.filter(**{f"{name}_id": wanted[name]})
     if wanted.get("first_day"):
-        found = found.filter(at__gte=_start(wanted["first_day"]))
+        found = found.filter(at__gte=start_of(wanted["first_day"]))
     if wanted.get("last_day"):
-        found = found.filter(at__lt=_start(wanted["last_day"] + timedelta(days=1)))
+        found = found.filter(at__lt=end_of(wanted["last_day"]))
     return found
-
-
-def _start(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time()))
 
 
 def returned_page(

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from leads.models import Lead
 from mail.url_patterns import url_q
 from settings.system_settings import rows_per_page
+from smp.lib.days import end_of, start_of
 from tracking.judge import EVIDENCE
 from tracking.models import PageView, Verdict
 
@@ -60,9 +60,9 @@ def views_matching(wanted: dict[str, Any]) -> QuerySet[PageView]:
     if wanted.get("url"):
         found = found.filter(url_q("url", wanted["url"]))
     if wanted.get("first_day"):
-        found = found.filter(at__gte=_start(wanted["first_day"]))
+        found = found.filter(at__gte=start_of(wanted["first_day"]))
     if wanted.get("last_day"):
-        found = found.filter(at__lt=_start(wanted["last_day"] + timedelta(days=1)))
+        found = found.filter(at__lt=end_of(wanted["last_day"]))
     return found
 
 
@@ -70,10 +70,6 @@ def viewed_lately(pattern: str, *, now: datetime) -> int:
     """How often people looked at the pages of a pattern in the last 30 days; COUNT_LIMIT at most."""
     found = PageView.objects.filter(url_q("url", pattern), verdict=Verdict.PERSON, at__gte=now - LATELY)
     return found[:COUNT_LIMIT].count()
-
-
-def _start(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time()))
 
 
 def view_page(wanted: dict[str, Any], *, before: int | None) -> ViewPage:

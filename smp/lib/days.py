@@ -1,6 +1,6 @@
 """Days as people read them, in both languages, whatever the process's locale."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 
 from django.utils import timezone
 
@@ -17,3 +17,15 @@ def day_in(day: date, language: str, *, year: bool = True) -> str:
         return f"{words} {day.year}" if year else words
     words = f"{day.month}月{day.day}日({_WEEKDAYS['ja'][day.weekday()]})"
     return f"{day.year}年{words}" if year else words
+
+
+def start_of(day: date) -> datetime:
+    """Midnight in Japan."""
+    return timezone.make_aware(datetime.combine(day, time()))
+
+
+def end_of(day: date) -> datetime:
+    """The midnight after it: what is before it is of that day or earlier. Of the last day there is, its last moment."""
+    if day == date.max:
+        return timezone.make_aware(datetime.combine(day, time.max))
+    return start_of(day + timedelta(days=1))

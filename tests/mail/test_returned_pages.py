@@ -83,6 +83,7 @@ def test_the_list(client, now):
         ("lead={lead}", {"failure"}),
         ("delivery={delivery}", {"failure"}),
         ("first_day=2000-01-01&last_day=2000-01-02", set()),
+        ("first_day=9999-12-31&last_day=9999-12-31", set()),
     ],
 )
 def test_filters(client, now, query, found):

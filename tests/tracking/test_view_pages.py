@@ -172,6 +172,7 @@ def test_the_list_shows_whose_views_they_are(misaki):
         ("url=www.yamate.example.jp/seminar/*", {"/seminar/dx"}),
         ("machines=yes", {"/seminar/dx", "/about", "/scanned"}),
         ("first_day=2000-01-01&last_day=2000-01-02", set()),
+        ("first_day=9999-12-31&last_day=9999-12-31", set()),
         ("lead=999999", set()),
     ],
 )
