@@ -252,6 +252,24 @@ def test_the_wizard_before_the_step_mail():
     assert (row.reason, row.related_id) == ("already_sent", sent.pk)
 
 
+def test_an_automatic_mail_before_the_step_mail():
+    """EXC-2: what was sent by itself with this template counts; a test of it, or one that failed, does not."""
+    step = application_step()
+    leads = {}
+    for kind, state in (("automatic", "sent"), ("automatic", "error"), ("test", "sent")):
+        lead = leads[kind, state] = make_lead(f"{kind}-{state}@example.jp")
+        apply(step, lead)
+        sent = make_delivery(lead, kind=kind, state=state)
+        Delivery.objects.filter(pk=sent.pk).update(template=step.template)
+    decide_due(due(step))
+    found = {lead: reason for lead, _state, reason in decisions(step)}
+    assert found == {
+        leads["automatic", "sent"].pk: "already_sent",
+        leads["automatic", "error"].pk: "",
+        leads["test", "sent"].pk: "",
+    }
+
+
 def test_the_step_mail_before_the_wizard():
     """EXC-2, the other way round."""
     step = application_step()
