@@ -132,7 +132,8 @@ def step_labels(values: Sequence[str]) -> dict[str, Text]:
 
 
 def _url_label(row: Mapping[str, Any], inside: bool) -> str:
-    return f"{_named(row, inside)} {row['url'][:80]}"
+    named = _named(row, inside)
+    return named if row["name"] == row["url"] else f"{named} {row['url'][:80]}"
 
 
 def url_choices(campaign_id: int | None) -> Choices:

@@ -135,9 +135,14 @@ def _waits(asked: Asked, order: int) -> Iterable[Entry]:
             details.append(str(Reason(wait.reason).label) if wait.reason in Reason.values else wait.reason)
         yield Entry(
             Place(wait.origin_at, order, wait.pk), "step", wait.step_mail.name,
-            url_in(asked.campaign_id, "delivery", wait.delivery_id) if wait.delivery_id else "",
+            url_in(asked.campaign_id, "delivery", wait.delivery_id) if wait.delivery_id else _step_page(wait),
             str(wait.get_state_display()), colours.get(wait.state, ""), details,
         )  # fmt: skip
+
+
+def _step_page(wait: StepWait) -> str:
+    """In the mode the step mail belongs to."""
+    return url_in(wait.step_mail.campaign_id, "step_mail", wait.step_mail_id)
 
 
 def _consents(asked: Asked, order: int) -> Iterable[Entry]:

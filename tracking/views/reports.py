@@ -178,7 +178,14 @@ def _export(request: HttpRequest, context: dict[str, Any]) -> StreamingHttpRespo
     """The whole report as one table: what, name, numerator, denominator, per cent, formula (CSV-3)."""
     report = reports.report(context["scope"], now=timezone.now())
     audit_export(request, context, what="report")
-    header = [_("What"), _("Name"), _("Numerator"), _("Denominator"), "%", _("Formula, URL or note")]
+    header = [
+        pgettext("report", "What"),
+        _("Name"),
+        _("Numerator"),
+        _("Denominator"),
+        "%",
+        _("Formula, URL or note"),
+    ]
     return csv_response(f"report-{context['id']}.csv", header, _report_lines(report))
 
 
