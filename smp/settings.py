@@ -113,6 +113,8 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "smp",
+        # A Redis that hangs must not hold the pages that ask it.
+        "OPTIONS": {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
     }
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
