@@ -4,6 +4,7 @@ nobody waits for it. Without the cookie of the script there is nothing to say.""
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from campaigns.events import known
@@ -26,7 +27,10 @@ def _became_known(*, request: HttpRequest, lead_id: int, how: str, at: datetime,
 
 
 def clicked(request: HttpRequest, delivery_id: int, now: datetime) -> None:
-    """A counted link of this mail was followed by a browser that has an id on our own host."""
+    """A counted link of this mail was followed by a browser that has an id on our own host. Sessions are not asked here: who
+    brings the cookie of one is staff, trying a mail's links out."""
+    if settings.SESSION_COOKIE_NAME in request.COOKIES:
+        return
     keep_identity(request, how=IdentifiedBy.CLICK, now=now, delivery=delivery_id)
 
 

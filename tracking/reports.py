@@ -221,6 +221,7 @@ def links_of(scope: Scope) -> list[Link]:
     return sorted(found, key=lambda link: (-link.people, -link.clicks, link.name, link.id))
 
 
-def domains_of(scope: Scope) -> list[Domain]:
-    rows = all_rows(_DOMAINS.format(column=scope.column), {"id": scope.id, "limit": DOMAINS})
+def domains_of(scope: Scope, *, limit: int | None = DOMAINS) -> list[Domain]:
+    """Biggest first; `limit` None: all there are."""
+    rows = all_rows(_DOMAINS.format(column=scope.column), {"id": scope.id, "limit": limit})
     return [Domain(*row) for row in rows]

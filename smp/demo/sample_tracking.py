@@ -43,7 +43,7 @@ READERS = ((OUTLOOK, 40), (GMAIL, 20), (CHROME, 15), (EDGE, 10), (IPHONE, 15))
 APPLE_PRIVACY = ("Mozilla/5.0", "17.57.144.1")
 SCANNER = "Mozilla/5.0 (compatible; Barracuda Sentinel (EE))"
 PAGES = (("", 30), ("products/", 45), ("price/", 25))
-TITLES = {"": "株式会社エスエムピー", "products/": "製品紹介 つながる工場シリーズ", "price/": "料金"}
+TITLES = {"": "つながる工場のエスエムピー", "products/": "製品紹介 つながる工場シリーズ", "price/": "料金"}
 
 
 def site_address() -> str:
@@ -127,7 +127,7 @@ def _make_views(dice: random.Random, job: SendJob, now: datetime) -> None:
     """Visitors who came by a mail's link are known (WEB-1); of some, earlier views were linked then."""
     address = site_address()
     site = TrackedSite.objects.create(
-        name="エスエムピー工業(デモサイト)", domain=urlsplit(address).netloc, subdomains=False,
+        name="株式会社エスエムピー(デモサイト)", domain=urlsplit(address).netloc, subdomains=False,
         key=f"demo{dice.getrandbits(40):010x}", consent_required=False,
     )  # fmt: skip
     clicks = list(

@@ -18,7 +18,7 @@ HOST = "localhost"
 # Page → its title, what it says; in Japanese only: it is somebody else's site.
 PAGES: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     "": (
-        "株式会社エスエムピー",
+        "つながる工場のエスエムピー",
         "現場のデータを、次の一手に。工場の設備をつなぎ、止まる前に気づくしくみをお届けします。",
         (("設備モニタリング", "既設の設備にセンサーを後付けし、稼働の様子を一つの画面に。"),
          ("予知保全", "振動と電流のわずかな変化から、故障の兆しを知らせます。"),

@@ -206,6 +206,15 @@ def test_a_click_makes_a_browser_known_that_has_an_id_on_our_host(browser):
     assert told() == [(lead.pk, "click", True)]
 
 
+def test_a_click_of_staff_makes_their_browser_nobodys(browser):
+    """WEB-1: who is logged in tries a mail's links out"""
+    url = counted_url("https://other.example/a")
+    delivery = make_delivery(make_lead(), state="sent", sent_at=timezone.now() - timedelta(hours=1))
+    browser.force_login(make_user())
+    assert browser.get(path_of(click_url(delivery.pk, url.pk))).status_code == 302
+    assert told() == []
+
+
 def test_a_click_takes_a_pass_to_pages_of_a_tracked_site(client):
     """WEB-1: the whole way, from the link of a mail to a known visitor"""
     site, lead, url = make_site(), make_lead(), counted_url("https://www.yamate.example.jp/dx?id=3")

@@ -24,6 +24,7 @@ from tests.factories import (
     make_template,
     make_user,
 )
+from tracking import reports
 from tracking.report_mails import QUESTIONS, Question, count_mails, mails_behind
 from tracking.reports import job_report, numbers_of, scope_of_job, step_report
 
@@ -359,6 +360,18 @@ def test_files_hold_the_numbers_and_no_formula(client, misaki, scene):
     assert [row[0] for row in mails[1:]] == [str(scene["mails"][name].lead_id) for name in "BA"]
     assert mails[2][2] == "'@SUM(A1)"
     assert AuditEntry.objects.filter(action="report.export").count() == 2
+
+
+def test_the_file_holds_every_domain_and_the_page_the_biggest(client, misaki, scene, monkeypatch):
+    monkeypatch.setitem(reports.domains_of.__kwdefaults__, "limit", 1)
+    path = f"/mail/jobs/{scene['job'].pk}/report/"
+    shown = {
+        domain.name
+        for domain in reports.report(reports.scope_of_job(scene["job"]), now=timezone.now()).domains
+    }
+    everyone = {domain.name for domain in reports.domains_of(reports.scope_of_job(scene["job"]), limit=None)}
+    assert len(shown) == 1 < len(everyone)
+    assert everyone <= {line[1] for line in lines_of(client, f"{path}export/")}
 
 
 def test_mailings_are_compared_in_the_order_chosen(client, misaki, scene, urls):

@@ -220,7 +220,7 @@ def _report_lines(report: reports.Report) -> Iterator[list[Any]]:
             _per_cent(link.people, delivered),
             note,
         ]
-    for domain in report.domains:
+    for domain in reports.domains_of(report.scope, limit=None):  # the page shows the biggest
         for label, count, measured in (
             (pgettext("report", "Opened"), domain.opened, report.scope.opens),
             (pgettext("report", "Clicked"), domain.clicked, report.scope.clicks),
