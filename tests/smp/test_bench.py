@@ -1,6 +1,7 @@
 """`manage.py bench`: measures in a scratch database, which is gone afterwards; real leads are never touched."""
 
 import json
+import os
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,8 +13,9 @@ from tests.factories import make_lead
 
 
 def databases():
+    """Of this process: another one of the tests may measure at the same time."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'smp_bench_%%'")
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"smp_bench_{os.getpid()}%"])
         return cursor.fetchall()
 
 
