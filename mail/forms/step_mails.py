@@ -9,10 +9,10 @@ from django.db.models import QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy
 
 from leads.models import DmPermission, SavedSearch
-from mail.forms.wizard import PermissionChoice
+from mail.forms.sending import SendingForm
 from mail.models import MailTemplate, StepMail, StepOrigin, StepState
 from mail.models.template import Purpose
 from mail.modes import usable_in
@@ -36,7 +36,7 @@ def _with_help(label: Any, text: str) -> SafeString:
     return format_html('<span><b>{}</b><span class="help">{}</span></span>', label, text)
 
 
-class StepSettingsForm(forms.Form):
+class StepSettingsForm(SendingForm):
     """「送信設定」. `step` is the one being set up or edited, None for a new one."""
 
     token = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -55,36 +55,6 @@ class StepSettingsForm(forms.Form):
         ),
         error_messages={"required": gettext_lazy("Choose the search condition.")},
     )
-    template = forms.ModelChoiceField(
-        label=gettext_lazy("Template"),
-        queryset=MailTemplate.objects.none(),
-        error_messages={"required": gettext_lazy("Choose the template to send.")},
-    )
-    dm_permissions = forms.MultipleChoiceField(
-        label=gettext_lazy("DM permission"),
-        choices=DmPermission.choices,
-        widget=PermissionChoice,
-        error_messages={"required": gettext_lazy("Tick at least one value.")},
-    )
-    include_sent = forms.TypedChoiceField(
-        label=gettext_lazy("Also send to people who already received it"),
-        choices=[("no", gettext_lazy("Leave them out")), ("yes", gettext_lazy("Send to them too"))],
-        coerce=lambda value: value == "yes",
-        widget=forms.RadioSelect,
-    )
-    count_clicks = forms.TypedChoiceField(
-        label=gettext_lazy("E-mail click count"),
-        choices=[
-            ("no", pgettext_lazy("click count", "Do not use")),
-            ("yes", pgettext_lazy("click count", "Use")),
-        ],
-        coerce=lambda value: value == "yes",
-        widget=forms.RadioSelect,
-        help_text=gettext_lazy(
-            "With “Use”, a later page asks which links are counted, and whether the open rate is measured."
-        ),
-    )
-
     # OPT-4: of one that was started; of a draft the confirmation asks it.
     unwanted_confirmed = forms.BooleanField(
         required=False,

@@ -10,9 +10,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy
 
 from leads.models import DmPermission, SavedSearch
+from mail.forms.sending import Revealing, SendingForm
 from mail.models import MailTemplate, SendJob
 from mail.models.send_job import RecipientRule
 from mail.models.template import Purpose
@@ -26,31 +27,15 @@ def usable_searches(user: User, campaign_id: int | None) -> QuerySet[SavedSearch
     return searches.filter(Q(owner=user) | Q(shared=True)).order_by("name")
 
 
-class Revealing:
-    """Choices of which some reveal an element while ticked: {value: id of the element} (data-shows, smp.js)."""
-
-    shows: dict[str, str] = {}
-
-    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        option: dict[str, Any] = super().create_option(name, value, *args, **kwargs)  # type: ignore[misc]
-        if value in self.shows:
-            option["attrs"]["data-shows"] = self.shows[value]
-        return option
-
-
 class TimingChoice(Revealing, forms.RadioSelect):
     shows = {"later": "later"}
-
-
-class PermissionChoice(Revealing, forms.CheckboxSelectMultiple):
-    shows = {DmPermission.UNWANTED.value: "unwanted_warning"}
 
 
 def _choice(label: str, help_text: str) -> SafeString:
     return format_html('<span><b>{}</b><span class="help">{}</span></span>', label, help_text)
 
 
-class WizardForm(forms.Form):
+class WizardForm(SendingForm):
     """`job` is the draft being changed (None on the entry page); `ticked` how many leads are ticked so far."""
 
     token = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -63,40 +48,6 @@ class WizardForm(forms.Form):
         label=gettext_lazy("Search condition of the recipients"),
         queryset=SavedSearch.objects.none(),
         required=False,
-    )
-    template = forms.ModelChoiceField(
-        label=gettext_lazy("Template"),
-        queryset=MailTemplate.objects.none(),
-        error_messages={"required": gettext_lazy("Choose the template to send.")},
-    )
-    dm_permissions = forms.MultipleChoiceField(
-        label=gettext_lazy("DM permission"),
-        choices=DmPermission.choices,
-        widget=PermissionChoice,
-        error_messages={"required": gettext_lazy("Tick at least one value.")},
-    )
-    include_sent = forms.TypedChoiceField(
-        label=gettext_lazy("Also send to people who already received it"),
-        choices=[("no", gettext_lazy("Leave them out")), ("yes", gettext_lazy("Send to them too"))],
-        coerce=lambda value: value == "yes",
-        widget=forms.RadioSelect,
-        help_text=gettext_lazy(
-            "With “Leave them out”, leads who already received this template in any way are left out."
-        ),
-    )
-    count_clicks = forms.TypedChoiceField(
-        label=gettext_lazy("E-mail click count"),
-        choices=[
-            ("no", pgettext_lazy("click count", "Do not use")),
-            ("yes", pgettext_lazy("click count", "Use")),
-        ],
-        coerce=lambda value: value == "yes",
-        empty_value=False,
-        required=False,
-        widget=forms.RadioSelect,
-        help_text=gettext_lazy(
-            "With “Use”, a later page asks which links are counted, and whether the open rate is measured."
-        ),
     )
     timing = forms.ChoiceField(
         label=gettext_lazy("When to send"),
@@ -138,6 +89,9 @@ class WizardForm(forms.Form):
             campaign_id, MailTemplate.objects.filter(archived_at=None)
         )
         self.fields["template"].empty_label = _("Choose a template")
+        self.fields["include_sent"].help_text = _(
+            "With “Leave them out”, leads who already received this template in any way are left out."
+        )
         self.fields["rule"].choices = [
             (RecipientRule.BY_USER.value, _choice(_("By user"), _(
                 "You tick the people (at most 500). The list and the decision are fixed when you reserve. "
