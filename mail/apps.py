@@ -6,7 +6,15 @@ class MailConfig(AppConfig):
     name = "mail"
 
     def ready(self) -> None:
-        from mail import audit_labels, automatic_start, campaign_copy, finder, home_cards, lead_merge
+        from mail import (
+            audit_labels,
+            automatic_start,
+            campaign_copy,
+            finder,
+            home_cards,
+            lead_merge,
+            magazine_pages,
+        )
         from mail.alerts import register_alert_settings
         from mail.delivery.brake import register_brake_settings
         from mail.delivery.retries import register_retry_settings
@@ -18,6 +26,7 @@ class MailConfig(AppConfig):
         from smp.lib.mode import BOTH
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
+        magazine_pages.register()
         lead_merge.register()
         campaign_copy.register()
         automatic_start.register()

@@ -4,7 +4,17 @@ from django.utils.translation import gettext_lazy as _
 
 from leads.models import DmPermission
 from mail.mail_kinds import kind_label
-from mail.models import Delivery, MailSettings, MailTemplate, SendingDomain, SendJob, StepMail
+from mail.models import (
+    Delivery,
+    Magazine,
+    MailSettings,
+    MailTemplate,
+    Reader,
+    SendingDomain,
+    SendJob,
+    StepMail,
+    Story,
+)
 from mail.models.counting import CountedUrl
 from mail.models.send_job import RecipientRule
 from settings.audit import Target, register_action, register_detail, register_target, register_words
@@ -14,6 +24,9 @@ from settings.models import DomainRule, SourceIp
 def register() -> None:
     register_target(Target("sendjob", _("Wizard mailing"), "job", SendJob))
     register_target(Target("mailtemplate", _("Template"), "template", MailTemplate))
+    register_target(Target("magazine", _("Mail magazine"), "", Magazine))
+    register_target(Target("story", _("Story"), "", Story))
+    register_target(Target("reader", _("Reader"), "", Reader))
     register_target(Target("delivery", _("Single mail"), "delivery", Delivery))
     register_target(Target("mailsettings", _("Mail settings"), "", MailSettings))
     register_target(Target("sendingdomain", _("Sending domain"), "sending_domain", SendingDomain))

@@ -7,11 +7,15 @@ from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 
+from mail.models.template import MailTemplate
+
 Row = TypeVar("Row", bound=Model)
 
 
 def usable_in(campaign_id: int | None, rows: QuerySet[Row]) -> QuerySet[Row]:
     """What is made to be used (templates, searches, wizard runs): the mode's own, and nothing of another one."""
+    if rows.model is MailTemplate:  # the content of a magazine's story is nobody else's
+        rows = rows.filter(magazine=None)
     return rows.filter(campaign_id=campaign_id)
 
 

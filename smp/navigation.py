@@ -19,7 +19,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     current = next((page for page in pages if here == page.url_name or here in page.url_names), None)
     tabs = []
     for tab in sorted(TABS.values(), key=lambda tab: tab.position):
-        first = next((page for page in pages if page.tab == tab.key), None)
+        first = next((page for page in pages if page.tab == tab.key and not page.within), None)
         if first:
             tabs.append(
                 {
@@ -30,22 +30,27 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
             )
     return {
         "tabs": tabs,
-        "menu": _menu(pages, current),
+        "menu": _menu(pages, current, match.kwargs),
         "current_page": current,
         "current_tab": TABS.get(current.tab) if current else None,
         "notices": [text for notice in NOTICES.get(current.tab, []) if (text := notice())] if current else [],
     }
 
 
-def _menu(pages: list[Page], current: Page | None) -> list[dict[str, Any]]:
-    """The pages of the current tab under their group's heading, groups in the order they first appear."""
+def _menu(pages: list[Page], current: Page | None, inside: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pages of the current tab under their group's heading, groups in the order they first appear; those of one thing
+    (a magazine) when this page is about it (`inside`: what its address names)."""
     if current is None:
         return []
     groups: dict[str, dict[str, Any]] = {}
     for page in pages:
-        if page.tab == current.tab:
+        if page.tab == current.tab and (not page.within or page.within in inside):
             group = groups.setdefault(str(page.group), {"label": page.group, "pages": []})
             group["pages"].append(
-                {"label": page.label, "url": reverse(page.url_name), "current": page is current}
+                {"label": page.label, "url": _url(page, inside), "current": page is current}
             )
     return list(groups.values())
+
+
+def _url(page: Page, inside: dict[str, Any]) -> str:
+    return reverse(page.url_name, kwargs={page.within: inside[page.within]} if page.within else None)

@@ -16,6 +16,7 @@ urlpatterns = [
     path("leads/", include("leads.urls")),
     path("mail/", include("mail.urls")),
     path("mail/", include("tracking.mail_urls")),
+    path("magazines/", include("mail.magazine_urls")),
     path("tracking/", include("tracking.urls")),
     path("settings/", include("settings.urls")),
     path("", include("campaigns.public_urls")),

@@ -34,6 +34,7 @@ class DeliveryKind(models.TextChoices):
     SINGLE = "single", _("Single mail")
     ALERT = "alert", _("Message to administrators")  # without a lead
     STEP = "step", _("Step mail")
+    MAGAZINE = "magazine", _("Magazine mail")
     AUTOMATIC = "automatic", _("Automatic mail")  # of a campaign or my page; to staff: without a lead
 
 
@@ -102,6 +103,7 @@ class Delivery(models.Model):
     email_valid = models.BooleanField(default=True)
     registration = models.CharField(max_length=12, blank=True, default="")
     unsubscribed_at = models.DateTimeField(null=True)
+    reader_state = models.CharField(max_length=14, blank=True, default="", db_default="")  # of magazine mail
     # duplicate address: the lead that was chosen; already sent: the earlier delivery
     related_id = models.BigIntegerField(null=True)
     # ---- the way out (mail/delivery/)
@@ -167,6 +169,12 @@ class Delivery(models.Model):
                 name="delivery_step",
             ),
             models.Index(fields=["-id"], condition=Q(kind="automatic"), name="delivery_automatic"),
+            # failures that mail/magazines/failures.py has to count
+            models.Index(
+                fields=["result_at"],
+                condition=Q(kind="magazine", state="error"),
+                name="delivery_magazine_failed",
+            ),
             # test mails, single mails and alerts are few beside the wizard's
             models.Index(
                 fields=["-id"], condition=Q(kind__in=["test", "single", "alert"]), name="delivery_other_kinds"

@@ -51,6 +51,21 @@ class SendJob(Counting):
     campaign = models.ForeignKey(
         Campaign, null=True, on_delete=models.PROTECT, related_name="jobs", editable=False
     )
+    # A start of a magazine's story (TGT-10): decided at the start as by search, among the magazine's readers.
+    magazine = models.ForeignKey(
+        "mail.Magazine",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="jobs",
+        editable=False,
+        db_index=False,
+    )
+    story = models.ForeignKey(
+        "mail.Story", null=True, on_delete=models.PROTECT, related_name="jobs", editable=False, db_index=False
+    )
+    occurrence_at = models.DateTimeField(
+        null=True
+    )  # the time it was planned for: a story starts once at each
     state = models.CharField(max_length=10, choices=JobState, default=JobState.DRAFT)
     # RSV-5: one wizard run is one row, made once per token.
     token = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
@@ -87,7 +102,17 @@ class SendJob(Counting):
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["story", "occurrence_at"],
+                condition=Q(story__isnull=False),
+                name="job_story_occurrence",
+            )
+        ]
         indexes = [
+            models.Index(
+                fields=["magazine", "-id"], condition=Q(magazine__isnull=False), name="job_magazine"
+            ),
             models.Index(
                 fields=["scheduled_at"], condition=Q(state__in=["reserved", "preparing"]), name="job_due"
             ),

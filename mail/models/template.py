@@ -31,6 +31,10 @@ class MailTemplate(models.Model):
     campaign = models.ForeignKey(
         Campaign, null=True, blank=True, on_delete=models.PROTECT, related_name="templates", editable=False
     )
+    # The content of one story of a magazine (Story.template): no template of the send wizard, and in none of its lists.
+    magazine = models.ForeignKey(
+        "mail.Magazine", null=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
     subject = models.CharField(_("Subject"), max_length=300)
     form = models.CharField(_("Form"), max_length=10, choices=MailForm, default=MailForm.MULTIPART)
     purpose = models.CharField(_("Purpose"), max_length=12, choices=Purpose, default=Purpose.ADVERTISING)

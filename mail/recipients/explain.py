@@ -115,6 +115,22 @@ def _reason_sentence(delivery: Delivery) -> str:
             return _(
                 "Not sent: the registration was provisional at %(at)s, the address was not confirmed."
             ) % {"at": at}
+        case Reason.READER_STOPPED:
+            return _(
+                "Not sent: the reader was stopped in this magazine when the delivery started (%(at)s)."
+            ) % {"at": at}
+        case Reason.READER_ERROR_STOPPED:
+            return _(
+                "Not sent: the reader was stopped by errors in this magazine when the delivery started (%(at)s)."
+            ) % {"at": at}
+        case Reason.FILTER:
+            return _(
+                "Not sent: the reader did not match the delivery filter when the delivery started (%(at)s)."
+            ) % {"at": at}
+        case Reason.READER_LEFT_LATE:
+            return _(
+                "Not sent: the reader left the magazine after the delivery had started, before the mail was handed over (%(at)s)."
+            ) % {"at": at}
         case Reason.DM_PERMISSION:
             return _(
                 "Not sent: DM permission was “%(value)s” at %(at)s, and this mailing did not include it."

@@ -11,8 +11,12 @@ class Reason(models.TextChoices):
     UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
     INVALID_ADDRESS = "invalid_address", _("Valid flag is off")
     PROVISIONAL = "provisional", _("Provisional registration")
+    # Of magazine mail (MAG-1, MAG-7).
+    READER_STOPPED = "reader_stopped", _("Stopped as a reader")
+    READER_ERROR_STOPPED = "reader_error_stopped", _("Stopped as a reader by errors")
     DM_PERMISSION = "dm_permission", _("DM permission not among the chosen values")
     ALREADY_SENT = "already_sent", _("This template was already sent")
+    FILTER = "filter", _("Does not match the delivery filter")
     DUPLICATE = "duplicate", _("Duplicate address")
     AUTOMATIC_OFF = "automatic_off", _("Automatic mail is switched off")  # NAV-2 「自動送信 OFF」
     # Of step mails (mail/step_mail.py), beside those above.
@@ -22,6 +26,7 @@ class Reason(models.TextChoices):
     TOO_LATE = "too_late", _("Overdue for too long")
     # After the decision: found at the last moment, or an act of an administrator.
     UNSUBSCRIBED_LATE = "unsubscribed_late", _("Unsubscribed after the start")
+    READER_LEFT_LATE = "reader_left_late", _("Left the magazine after the start")
     MERGED_ADDRESS = "merged_address", _("A merge field gave no e-mail address")
     STOPPED = "stopped", _("Stopped by an administrator")
     RESERVATION_DELETED = "reservation_deleted", _("Reservation deleted")
@@ -30,7 +35,8 @@ class Reason(models.TextChoices):
 # What the one statement of mail/recipients/ can answer, in the order of EXC-1.
 DECIDED_AT_START = (
     Reason.DELETED, Reason.NO_ADDRESS, Reason.MALFORMED_ADDRESS, Reason.UNSUBSCRIBED, Reason.INVALID_ADDRESS,
-    Reason.PROVISIONAL, Reason.DM_PERMISSION, Reason.ALREADY_SENT, Reason.DUPLICATE,
+    Reason.PROVISIONAL, Reason.READER_STOPPED, Reason.READER_ERROR_STOPPED, Reason.DM_PERMISSION, Reason.ALREADY_SENT,
+    Reason.FILTER, Reason.DUPLICATE,
 )  # fmt: skip
 
 # What mail/automatic.py can answer for one mail by itself, in this order: a business notice asks neither DM許可 nor 配信停止.

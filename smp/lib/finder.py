@@ -99,7 +99,12 @@ def find_pages(user: object, text: str, campaign_id: int | None = None) -> list[
         if rank < 3:
             tab = TABS.get(page.tab)
             ranked.append(
-                (rank, Result(str(page.label), reverse(page.url_name), str(tab.label) if tab else ""))
+                (
+                    rank,
+                    Result(
+                        str(page.label), reverse(page.start or page.url_name), str(tab.label) if tab else ""
+                    ),
+                )
             )
     return [result for _rank_, result in sorted(ranked, key=lambda pair: pair[0])]
 

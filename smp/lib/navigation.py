@@ -24,6 +24,10 @@ class Page:
     url_names: tuple[str, ...] = field(default=())  # further views that belong to this entry
     position: int = 50  # within its group; pages of several apps may share one
     modes: Collection[str] = BLUE  # smp.lib.mode: where the page exists
+    # The page is about one thing, and in the menu only inside of it: the id in its address ("magazine_id"). The search box
+    # leads to `start` instead.
+    within: str = ""
+    start: str = ""
     everyone: bool = False  # campaign administrators see it outside of their campaigns too
 
 
