@@ -37,7 +37,7 @@ demo-reset: install  ## the same, starting over with fresh sample data
 	@$(PY) manage.py demo --port $(PORT) --reset
 
 test: install  ## all tests, on real PostgreSQL and Redis
-	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup
+	$(PY) -m pytest -n $(TEST_WORKERS)
 
 soak: install  ## the sending promise under hundreds of kills, for many minutes (MAILS=100000 KILLS=300)
 	$(PY) -m tests.faults.soak --mails $(MAILS) --kills $(KILLS)

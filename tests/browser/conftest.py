@@ -32,13 +32,13 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="no Chromium on this machine (apt install chromium)"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo_data(tmp_path_factory):
     """The folder of the demo: its servers, inbox and logs."""
     return tmp_path_factory.mktemp("demo")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(demo_data):
     """The address of a fresh demo with sample data, on servers of its own; stopped by its process id.
     DEMO=http://127.0.0.1:8000 walks through a demo that already runs."""

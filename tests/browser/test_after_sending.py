@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.test_story import option_with
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one demo for all of them
+pytestmark = pytest.mark.browser
 
 TEMPLATE = "Factory DX Seminar"
 TITLE = "you are invited: Factory DX Seminar in Tokyo"

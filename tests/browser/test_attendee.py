@@ -8,7 +8,7 @@ import uuid
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one demo for all of them
+pytestmark = pytest.mark.browser
 
 TODAY = "/e/ai-today/"
 

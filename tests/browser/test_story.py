@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # one demo for all of them
+pytestmark = pytest.mark.browser
 
 PEOPLE = [
     ("髙﨑", "𠮷男", "takasaki@story.example.jp", "東京都", "希望する"),

@@ -21,10 +21,7 @@ from smp.demo.dns_server import DnsServer, Fault
 from tests.factories import make_lead, make_sending_job, make_template
 from tests.sink import Sink
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("mx_route"),  # one Redis: what one test empties or slows, the others would see
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 NAMES = {
     "one.example.jp": {"MX": [(10, "mx.one.example.jp")]},
