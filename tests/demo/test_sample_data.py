@@ -1,11 +1,12 @@
-"""The sample data shows what the product is for, and obeys its rules."""
-
-import io
+"""The sample data shows what the product is for, and obeys its rules: leads, mailings, seats, a day at the door."""
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
+from campaigns.models import Application, ApplicationState, Campaign
+from campaigns.seats import seats_of
+from campaigns.status import status_of
 from leads.models import Lead, SavedSearch
 from leads.search import leads_matching
 from mail.brake_queries import brakes_shown
@@ -14,15 +15,19 @@ from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.template_check import check_template
 from settings.models import DomainRule, SourceIp, User
 from smp.demo import sample_data
-from tests.factories import make_lead
 from tracking.models import MailHit, PageView
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def loaded():
-    return sample_data.load(now=timezone.now(), leads=1500)
+@pytest.fixture(scope="module")
+def loaded(django_db_setup, django_db_blocker):
+    """Seconds of work: once for all, in a transaction around those of the tests. The moment it was loaded."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        now = timezone.now()
+        sample_data.load(now=now, leads=1500)
+        yield now
+        transaction.set_rollback(True)
 
 
 def test_all_there_is_to_see_is_there(loaded):
@@ -149,23 +154,24 @@ def test_addresses_are_reserved_for_examples_or_carriers_traps(loaded):
     assert sorted(real) == [".hanako@ezweb.ne.jp", "a..b.@docomo.ne.jp"]
 
 
-def test_command_loads_an_empty_database_only(settings):
-    User.objects.create_user("misaki", name="佐藤 美咲")
-    with pytest.raises(CommandError, match="not empty"):
-        call_command("sample_data")
-    call_command("sample_data", "--if-empty", stdout=io.StringIO())
-    assert Lead.objects.count() == 0
-    settings.DEVELOPMENT = False
-    with pytest.raises(CommandError, match="SMP_DEVELOPMENT"):
-        call_command("sample_data", "--if-empty")
+def test_three_campaigns_one_of_them_full(loaded):
+    """APP-1, APP-6"""
+    campaigns = list(Campaign.objects.order_by("pk"))
+    seats = seats_of(campaigns)
+    statuses = [status_of(one, now=loaded, seats=seats[one.pk]).key for one in campaigns]
+    assert statuses[:2] == ["open", "waiting"]
+    winter, full, today = campaigns
+    assert (seats[full.pk].taken, seats[full.pk].capacity) == (30, 30)
+    assert seats[full.pk].waiting >= 5
+    assert 60 < seats[winter.pk].taken < 120
+    assert today.applications.exclude(attended_at=None).count() == 21
+    states = set(Application.objects.values_list("state", flat=True))
+    assert states == set(ApplicationState.values)
 
 
-def test_the_demos_logins_exist_even_if_leads_came_first(settings):
-    """Somebody imported a file before the first `make demo`: the data stays, the logins it prints work."""
-    settings.DEVELOPMENT = True
-    make_lead()
-    call_command("sample_data", "--if-empty")
-    assert Lead.objects.count() == 1
-    assert User.objects.get(username="admin").check_password(sample_data.PASSWORD)
-    call_command("sample_data", "--if-empty")
-    assert User.objects.count() == 3
+def test_some_are_told_by_mail_and_the_rest_is_the_past(loaded):
+    """APP-4: the mails are decided like all others"""
+    mails = Delivery.objects.filter(kind="automatic")
+    assert 5 <= mails.count() <= 40
+    assert set(mails.exclude(lead=None).values_list("state", flat=True)) == {"queued"}
+    assert {"received", "waiting", "confirm"} <= set(mails.values_list("mail_kind", flat=True))
