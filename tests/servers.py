@@ -11,10 +11,29 @@ import pytest
 os.environ.setdefault("SMP_DEVELOPMENT", "1")
 os.environ.setdefault("SMP_DATA", str(Path(__file__).resolve().parent.parent / ".data" / "test"))
 
-from smp.embedded import start_missing_servers
+from smp.embedded import STARTED, start_missing_servers
 from smp.translations import compile_if_needed
 
+
+def spare_the_disk() -> None:
+    """Nobody proves here what a power cut leaves: the tests' own PostgreSQL does not wait for the disk. What is committed
+    survives every kill all the same, and the servers that tests crash are others (tests/faults/servers.py)."""
+    import psycopg2
+
+    connection = psycopg2.connect(os.environ["DATABASE_URL"])
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            for setting in ("fsync", "full_page_writes"):
+                cursor.execute(f"ALTER SYSTEM SET {setting} = off")
+            cursor.execute("SELECT pg_reload_conf()")
+    finally:
+        connection.close()
+
+
 start_missing_servers()
+if "DATABASE_URL" in STARTED:
+    spare_the_disk()
 # Rows of two workers have the same ids, and Redis remembers ids (limits, speeds): a database of its own for each.
 worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 if worker and os.environ["REDIS_URL"].endswith("/0"):
