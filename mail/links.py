@@ -21,10 +21,14 @@ ONE_CLICK_PATH = "/u1/"  # "u1/<token>", URL name one_click
 CLICK_PATH = "/l/"  # "l/<token>"
 OPEN_PATH = "/o/"  # "o/<token>.gif"
 MY_PAGE_PATH = "/m/"  # "m/<token>"
+# Magazines (mail/magazine_public_urls.py)
+READER_OPT_OUT_PATH = "/ur/"  # "ur/<token>", URL name reader_opt_out
+MAGAZINE_PATH = "/mm/"  # "mm/<token>/" register, "mm/<token>/leave/": of a magazine, nobody's own
+CONFIRM_READER_PATH = "/mm/c/"  # "mm/c/<token>", URL name magazine_confirm; no token is called "c"
 # Ours, of one person each: these, tickets, and what campaigns send (campaigns/public_urls.py).
 _PERSONAL_PATHS = (
     OPT_OUT_PATH, ONE_CLICK_PATH, CLICK_PATH, OPEN_PATH, MY_PAGE_PATH, TICKET_PATH, CONFIRM_PATH, LOGIN_PATH,
-    PASSWORD_PATH, ADDRESS_PATH,
+    PASSWORD_PATH, ADDRESS_PATH, READER_OPT_OUT_PATH, CONFIRM_READER_PATH,
 )  # fmt: skip
 
 _PAIR = re.compile(r"[0-9a-v]{1,16}\.[0-9a-v]{1,16}\.[0-9a-v]{16}(?![0-9a-z])", re.ASCII | re.IGNORECASE)
@@ -47,6 +51,13 @@ class MyPageLink(NamedTuple):
 
     lead_id: int
     delivery_id: int
+
+
+class ReaderLink(NamedTuple):
+    """NOBODY as the lead: a link of a test mail. It stops nobody."""
+
+    magazine_id: int
+    lead_id: int
 
 
 def is_personal(url: str) -> bool:
@@ -110,6 +121,59 @@ def read_my_page(token: str) -> MyPageLink | None:
     """The lead and the delivery, or None for a token that was not made here."""
     ids = read_pair("my-page-link", token)
     return None if ids is None else MyPageLink(*ids)
+
+
+def reader_opt_out_url(magazine_id: int, lead_id: int) -> str:
+    """配信停止URL in a magazine's mail: of one reader, for ever (OPT-7)."""
+    return f"{settings.BASE_URL}{READER_OPT_OUT_PATH}{sign_pair('reader-opt-out', magazine_id, lead_id)}"
+
+
+def read_reader_opt_out(token: str) -> ReaderLink | None:
+    """The magazine and the lead, or None for a token that was not made here."""
+    ids = read_pair("reader-opt-out", token)
+    return None if ids is None else ReaderLink(*ids)
+
+
+def register_url(magazine_id: int) -> str:
+    """登録フォーム. Signed, so that nobody counts through the magazines; the same for everybody."""
+    return f"{settings.BASE_URL}{MAGAZINE_PATH}{magazine_token(magazine_id)}/"
+
+
+def leave_url(magazine_id: int) -> str:
+    """解除フォーム."""
+    return f"{settings.BASE_URL}{MAGAZINE_PATH}{magazine_token(magazine_id)}/leave/"
+
+
+def magazine_token(magazine_id: int) -> str:
+    return sign_id("magazine", magazine_id)
+
+
+def read_magazine(token: str) -> int | None:
+    """The magazine's id, or None for a token that was not made here."""
+    return read_id("magazine", token)
+
+
+def confirm_reader_url(request_id: int) -> str:
+    """The link that proves the address of a ReaderRequest (double opt-in); the request says when it is over."""
+    return f"{settings.BASE_URL}{CONFIRM_READER_PATH}{sign_id('confirm-reader', request_id)}"
+
+
+def read_confirm_reader(token: str) -> int | None:
+    """The request's id, or None for a token that was not made here."""
+    return read_id("confirm-reader", token)
+
+
+def empty_mail_address(magazine_id: int) -> str:
+    """`m.<id>.<mac>@<bounce domain>`: a mail to it asks for a registration (MAG-13)."""
+    return f"m.{sign_id('empty-mail', magazine_id)}@{settings.BOUNCE_DOMAIN}"
+
+
+def read_empty_mail(address: str) -> int | None:
+    """The magazine's id from an envelope recipient, in either case; None for any other address."""
+    local, at, domain = address.strip().strip("<>").lower().rpartition("@")
+    if not at or not local.startswith("m.") or domain != settings.BOUNCE_DOMAIN.lower():
+        return None
+    return read_id("empty-mail", local[2:])
 
 
 def envelope_sender(delivery_id: int) -> str:

@@ -14,7 +14,14 @@ from email.policy import compat32
 
 from django.conf import settings
 
-from mail.links import read_envelope_sender, read_message_id, read_one_click, read_opt_out
+from mail.links import (
+    read_empty_mail,
+    read_envelope_sender,
+    read_message_id,
+    read_one_click,
+    read_opt_out,
+    read_reader_opt_out,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +52,8 @@ def owner_of(raw: bytes, recipient: str | None = None) -> Owner | None:
 
 
 def is_ours(address: str) -> bool:
-    """What the listener takes: signed addresses, and those of OPEN_LOCAL_PARTS at our domains."""
-    if read_envelope_sender(address) is not None:
+    """What the listener takes: signed addresses (of one mail, of a magazine), and those of OPEN_LOCAL_PARTS at our domains."""
+    if read_envelope_sender(address) is not None or read_empty_mail(address) is not None:
         return True
     local, _at, domain = address.strip().strip("<>").lower().rpartition("@")
     return local in OPEN_LOCAL_PARTS and domain in {
@@ -64,6 +71,7 @@ def _named_in(text: bytes) -> Owner | None:
         (rb"d\." + _TOKEN + rb"@" + message, _delivery(read_message_id)),
         (rb"(?<=/u1/)" + _TOKEN + rb"\.[0-9]{1,19}", _one_click),
         (rb"(?<=/u/)" + _TOKEN, _opt_out),
+        (rb"(?<=/ur/)[0-9a-v]{1,16}\." + _TOKEN, _reader_opt_out),
     )
     for pattern, read in kinds:
         for number, match in enumerate(re.finditer(pattern, text, re.IGNORECASE)):
@@ -90,6 +98,11 @@ def _one_click(token: str) -> Owner | None:
 def _opt_out(token: str) -> Owner | None:
     lead_id = read_opt_out(token.lower())
     return Owner(lead_id=lead_id) if lead_id else None
+
+
+def _reader_opt_out(token: str) -> Owner | None:
+    found = read_reader_opt_out(token)
+    return Owner(lead_id=found.lead_id) if found and found.lead_id else None
 
 
 def _decoded_parts(raw: bytes) -> Iterator[bytes]:
