@@ -63,9 +63,10 @@ class Problem:
         return str(MailTemplate._meta.get_field(self.field).verbose_name)  # type: ignore[union-attr]
 
 
-def check_template(template: MailTemplate) -> list[Problem]:
-    """Everything found, errors first. Two queries."""
-    problems = [*check_content(template, known_names()), *_attachments(template)]
+def check_template(template: MailTemplate, *, names: Iterable[str] | None = None) -> list[Problem]:
+    """Everything found, errors first. Two queries. `names`: the merge fields known, if not those of every mail."""
+    known = known_names() if names is None else names
+    problems = [*check_content(template, known), *_attachments(template)]
     order = {"error": 0, "warning": 1, "info": 2}
     return sorted(problems, key=lambda problem: order[problem.severity])
 
