@@ -16,7 +16,8 @@ from mail.hints import hint
 from mail.models.delivery import Cause
 from mail.models.send_job import JobState, SendJob
 from mail.models.template import Purpose
-from mail.send_jobs import Refused, alignment_of, count, job_label
+from mail.problems import alignment_of
+from mail.send_jobs import Refused, count, job_label
 from mail.smtp.replies import BOUNCED_LATER, NO_ROUTE, RETRIES_EXHAUSTED
 from settings import audit
 from settings.models import User

@@ -5,6 +5,7 @@ or a double click change it once (RSV-5).
                                               ⇄ paused      any of them → stopped;  reserved → deleted
     halted: cannot go on until somebody acts (`halt_reason`); 再開 tries again.
 
+The start itself, waiting → resolving → sending, is mail/job_start.py.
 What this module does not do: decide about single leads (mail/recipients/) or talk SMTP (mail/delivery/).
 """
 
@@ -17,26 +18,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from leads.models import DmPermission, Lead, SavedSearch
 from leads.scope import leads_in, narrow_to
 from leads.search import validate_condition
-from mail.alignment import Alignment, alignment
-from mail.click_count import still_fits, with_counting
+from mail.alignment import Alignment
+from mail.click_count import still_fits
 from mail.hints import hint
-from mail.merge_fields import values_for
-from mail.message import Skeleton, snapshot_content, store_snapshot
 from mail.models.delivery import OPEN, Delivery, DeliveryState
 from mail.models.send_job import FINISHED, RUNNING, WAITING, JobState, RecipientRule, SendJob, SendJobLead
-from mail.models.template import MailForm, MailTemplate, Purpose, TemplateSnapshot
+from mail.models.template import MailForm, MailTemplate, Purpose
+from mail.problems import Problem, alignment_of, alignment_problems
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
-from mail.recipients.resolve import expected_counts, release_reserved, resolve
+from mail.recipients.resolve import expected_counts, resolve
 from mail.refused import Refused as Refused
 from mail.smtp.replies import DELIVERED
 from mail.template_check import check_template
@@ -48,15 +47,6 @@ logger = logging.getLogger(__name__)
 BY_USER_LIMIT = 500  # TGT-6
 BIG = 20_000  # deliveries: a job of so many is counted by the tick, every ten seconds, not by every page
 LOCKED_BEFORE_START = timedelta(minutes=30)  # RSV-2
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Found before sending. An "error" must be mended first; a "warning" should be looked at."""
-
-    code: str
-    text: str
-    severity: str = "error"
 
 
 @dataclass(frozen=True)
@@ -302,22 +292,6 @@ def sender_alignment(job: SendJob, *, now: datetime) -> Alignment | None:
     return None if job.template is None else alignment_of(job.template.from_address, now=now)
 
 
-def alignment_of(from_address: str, *, now: datetime) -> Alignment:
-    return alignment(from_address, now=now, live=settings.REQUIRE_ALIGNMENT or bool(settings.DNS_SERVER))
-
-
-def alignment_problems(template: MailTemplate, aligned: Alignment | None, *, now: datetime) -> list[Problem]:
-    """RATE-5: advertising is refused, a business notice only warned about."""
-    if aligned is None:
-        aligned = alignment_of(template.from_address, now=now)
-    elif aligned.from_address != template.from_address:  # the template was changed this very moment
-        aligned = alignment(template.from_address, now=now, live=False)
-    if aligned.ok and not aligned.overridden:
-        return []
-    refused = settings.REQUIRE_ALIGNMENT and not aligned.ok and template.purpose == Purpose.ADVERTISING
-    return [Problem("alignment", aligned.text, "error" if refused else "warning")]
-
-
 def unwanted_text() -> str:
     """OPT-4: why 希望しない cannot be ticked for advertising."""
     return _(
@@ -442,143 +416,6 @@ def delete_reservation(job: SendJob, *, user: User | None, now: datetime, ip: st
         )
         audit.record("job.delete", user=user, target=job, target_label=job_label(job), ip=ip)
     count(job)
-
-
-# ---- the start ------------------------------------------------------------------------------------------------------
-
-
-def due(now: datetime) -> list[int]:
-    """Jobs whose time has come, and those whose start was cut off by a dying process."""
-    return list(
-        SendJob.objects.filter(
-            Q(state__in=WAITING) & (Q(scheduled_at=None) | Q(scheduled_at__lte=now))
-            | Q(state=JobState.RESOLVING)
-        )
-        .order_by("scheduled_at", "id")
-        .values_list("id", flat=True)
-    )
-
-
-def start_due(now: datetime) -> list[int]:
-    """The beat tick: marks what has entered its last 30 minutes, and hints the workers to run what is due."""
-    SendJob.objects.filter(state=JobState.RESERVED, scheduled_at__lte=now + LOCKED_BEFORE_START).update(
-        state=JobState.PREPARING
-    )
-    started = due(now)
-    for job_id in started:
-        hint("mail.tasks.run_job", job_id)
-    return started
-
-
-def run(job_id: int, *, now: datetime) -> bool:
-    """Starts a due job: its recipients are decided now (TGT-3, TGT-10), its template is taken now (RSV-1).
-
-    Safe to call at any time, any number of times, from anywhere; True when this call started it. The decision and
-    the change to "sending" are one transaction: a process that dies on the way leaves nothing, and the tick calls again.
-    """
-    taken = SendJob.objects.filter(
-        Q(scheduled_at=None) | Q(scheduled_at__lte=now), pk=job_id, state__in=WAITING
-    ).update(state=JobState.RESOLVING, started_at=now)
-    if not taken and not SendJob.objects.filter(pk=job_id, state=JobState.RESOLVING).exists():
-        return False
-    try:
-        waiting = SendJob.objects.select_related("template", "created_by").get(pk=job_id)
-        aligned = sender_alignment(waiting, now=now)
-        if waiting.count_clicks and waiting.template is not None:
-            _counted(waiting)  # registers what is new to the register before the long transaction
-        job = _start(job_id, now=now, aligned=aligned)
-    except (OperationalError, InterfaceError):  # the database is away or busy: the tick calls again
-        raise
-    except Exception:
-        logger.exception("job %s could not be started", job_id)
-        with transaction.atomic():
-            job = SendJob.objects.select_for_update().filter(pk=job_id, state=JobState.RESOLVING).first()
-            if job is not None:
-                _halt(
-                    job,
-                    _(
-                        "The start failed unexpectedly; nothing was sent. Try again, or ask your operator to read the log."
-                    ),
-                )
-        return False
-    if job is None:
-        return False
-    count(job)
-    finish_if_empty(job.pk, now=now)
-    return True
-
-
-def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob | None:
-    """resolving → sending in one transaction; None when another process is at it, or the job was stopped or halted."""
-    with transaction.atomic():
-        job = (
-            SendJob.objects.select_for_update(of=("self",), skip_locked=True)
-            .select_related("template")
-            .filter(pk=job_id, state=JobState.RESOLVING)
-            .first()
-        )
-        if job is None:
-            return None
-        if halted := next(
-            (problem for problem in problems(job, now=now, aligned=aligned) if problem.severity == "error"),
-            None,
-        ):
-            _halt(job, halted.text)
-            return None
-        assert job.template is not None
-        job.started_at = now
-        job.purpose = job.template.purpose
-        content, job.links_changed = _counted(job)
-        job.snapshot = store_snapshot(content)
-        if job.rule == RecipientRule.BY_USER:
-            release_reserved(job, now=now)
-            _keep_merge_values(job, job.snapshot, now=now)
-        else:
-            plan = plan_of(job)
-            resolve(job, plan, now=now)
-            job.skip_duplicates = plan.skip_duplicates
-            job.decided_at = now
-        job.state = JobState.SENDING
-        job.halt_reason = ""
-        job.save(
-            update_fields=[
-                "state",
-                "started_at",
-                "purpose",
-                "snapshot",
-                "links_changed",
-                "skip_duplicates",
-                "decided_at",
-                "halt_reason",
-            ]
-        )
-        transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
-    return job
-
-
-def _counted(job: SendJob) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """TRK-5: the template as it is now, with those of the chosen URLs that stand in it; and what changed."""
-    assert job.template is not None
-    return with_counting(
-        snapshot_content(job.template), job, campaign_id=job.campaign_id, user=job.created_by
-    )
-
-
-def _keep_merge_values(job: SendJob, snapshot: TemplateSnapshot, *, now: datetime) -> None:
-    """TGT-2: a by-user job says what was true at its start, however long it waits, pauses or retries (500 rows at most)."""
-    waiting = list(job.deliveries.filter(state=DeliveryState.QUEUED).select_related("lead"))
-    leads = [delivery.lead for delivery in waiting if delivery.lead]
-    values = values_for(leads, now=now, names=Skeleton(snapshot.content).names, campaign_id=job.campaign_id)
-    for delivery in waiting:
-        delivery.merge_values = values[delivery.lead_id or 0]
-    Delivery.objects.bulk_update(waiting, ["merge_values"])
-
-
-def _halt(job: SendJob, reason: str) -> None:
-    job.state = JobState.HALTED
-    job.halt_reason = reason
-    job.save(update_fields=["state", "halt_reason"])
-    audit.record("job.halt", user=None, target=job, target_label=job_label(job), detail={"reason": reason})
 
 
 # ---- while it runs --------------------------------------------------------------------------------------------------

@@ -32,10 +32,10 @@ from mail.models import Delivery, StepMail, StepState, StepWait, TemplateSnapsho
 from mail.models.delivery import DeliveryKind, DeliveryState
 from mail.models.send_job import RecipientRule
 from mail.models.template import Purpose
+from mail.problems import alignment_of
 from mail.recipients.plan import Plan
 from mail.recipients.reasons import Reason
 from mail.recipients.resolve import DueWait, resolve_waits
-from mail.send_jobs import alignment_of
 from mail.step_mail import problems
 from mail.step_settings import LATE_HOURS
 from settings import audit

@@ -27,16 +27,9 @@ from mail.alignment import Alignment
 from mail.models import Delivery, MailTemplate, StepMail, StepOrigin, StepState, StepWait, WaitState
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.template import Purpose
+from mail.problems import Problem, alignment_of, alignment_problems
 from mail.recipients.reasons import Reason
-from mail.send_jobs import (
-    Problem,
-    Refused,
-    alignment_of,
-    alignment_problems,
-    other_search_text,
-    other_template_text,
-    unwanted_text,
-)
+from mail.send_jobs import Refused, other_search_text, other_template_text, unwanted_text
 from mail.template_check import check_template
 from mail.url_patterns import check_pattern
 from settings import audit

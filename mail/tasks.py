@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from campaigns.applications import cancel_unconfirmed
 from campaigns.my_page.requests import handle_requests
 from leads.tasks import take_up_imports
-from mail import send_jobs
+from mail import job_start, send_jobs
 from mail.alignment import check_due
 from mail.bounces import forward
 from mail.delivery.engine import ALL, deliver
@@ -40,7 +40,7 @@ COUNT_BIG_EVERY = 10  # seconds
 def tick() -> None:
     """Every two seconds: finds all work there is, in the database. Losing Redis therefore costs only time."""
     now = timezone.now()
-    send_jobs.start_due(now)
+    job_start.start_due(now)
     sweep_all()
     send_jobs.settle_stopped(now=now)
     if jobs_with_due_mail():
@@ -84,7 +84,7 @@ def check_sending_domains() -> None:
 @shared_task
 def run_job(job_id: int) -> None:
     """Starts a due job: decides its recipients."""
-    send_jobs.run(job_id, now=timezone.now())
+    job_start.run(job_id, now=timezone.now())
 
 
 @shared_task

@@ -59,7 +59,7 @@ def make_job(template: MailTemplate | None = None, **values: Any) -> SendJob:
 
 
 def make_sending_job(*addresses: str, template: MailTemplate | None = None, **values: Any) -> SendJob:
-    """A job in state sending with one queued delivery for a new lead of each address, as mail.send_jobs.run leaves it."""
+    """A job in state sending with one queued delivery for a new lead of each address, as mail.job_start.run leaves it."""
     template = template or make_template(purpose=values.get("purpose", "advertising"))
     values.setdefault("snapshot", take_snapshot(template))
     job = make_job(template, state="sending", started_at=timezone.now(), **values)

@@ -98,7 +98,7 @@ def set_up(messages: int, *, sign: bool, connections: int, now: datetime) -> Sce
 
 
 def running_job(template: MailTemplate, messages: int, *, now: datetime) -> SendJob:
-    """A job as `mail.send_jobs.run` leaves it: decided, with `messages` due deliveries."""
+    """A job as `mail.job_start.run` leaves it: decided, with `messages` due deliveries."""
     job = SendJob.objects.create(
         rule=RecipientRule.BY_SEARCH, state=JobState.SENDING, template=template, snapshot=take_snapshot(template),
         purpose=template.purpose, condition={"match": "all", "blocks": []}, started_at=now, decided_at=now,

@@ -22,7 +22,7 @@ from leads.address import check_email
 from leads.edit import delete_lead
 from leads.models import ConsentRecord, DmPermission, Lead, LeadColumn, LeadKind, Registration, SavedSearch
 from leads.search import EVERYONE, validate_condition
-from mail import send_jobs
+from mail import job_start, send_jobs
 from mail.bounces.cause import cause_of, is_hard
 from mail.delivery.failures import recount
 from mail.merge_fields import values_for
@@ -420,7 +420,7 @@ def make_mailings(
     gone = Lead.objects.filter(id=chosen[-1]).get()
     send_jobs.confirm(by_user, user=campaign, now=first)
     delete_lead(gone, user=campaign, now=first)
-    send_jobs.run(by_user.pk, now=first)
+    job_start.run(by_user.pk, now=first)
     make_results(dice, by_user, now=first, plain=True)
 
     second = at_ten(now, days_ago=20)
@@ -428,7 +428,7 @@ def make_mailings(
         campaign, templates["seminar"], second, search=searches["全リード"], **counting(templates["seminar"])
     )
     send_jobs.confirm(everyone, user=campaign, now=second)
-    send_jobs.run(everyone.pk, now=second)
+    job_start.run(everyone.pk, now=second)
     waiting = list(
         everyone.deliveries.filter(state=DeliveryState.QUEUED)
         .order_by("lead_id")
@@ -457,7 +457,7 @@ def make_mailings(
     third = at_ten(now, days_ago=12)
     stopped = draft(campaign, templates["tour"], third, search=searches["製造業・従業員100名以上"])
     send_jobs.confirm(stopped, user=campaign, now=third)
-    send_jobs.run(stopped.pk, now=third)
+    job_start.run(stopped.pk, now=third)
     make_results(dice, stopped, now=third, limit=140)
     send_jobs.stop(stopped, user=users["admin"], now=third + timedelta(minutes=2))
 
@@ -480,7 +480,7 @@ def make_mailings(
         **counting(templates["products"]),
     )  # fmt: skip
     send_jobs.confirm(products, user=campaign, now=fifth)
-    send_jobs.run(products.pk, now=fifth)
+    job_start.run(products.pk, now=fifth)
     make_results(dice, products, now=fifth, plain=True)
     times = (
         (by_user, first),
@@ -502,7 +502,7 @@ def start_running_job(
     started = now - timedelta(minutes=4)
     job = draft(user, template, started, search=search)
     send_jobs.confirm(job, user=user, now=started)
-    send_jobs.run(job.pk, now=started)
+    job_start.run(job.pk, now=started)
     waiting = job.deliveries.filter(state=DeliveryState.QUEUED).count()
     busy = list(job.deliveries.filter(address__endswith=f"@{BUSY}").values_list("id", flat=True))
     job.deliveries.filter(pk__in=busy, state=DeliveryState.QUEUED).update(state=DeliveryState.DEFERRED)
@@ -528,7 +528,7 @@ def start_braked_job(dice: random.Random, user: User, template: MailTemplate, *,
     ids = [lead.pk for lead in (*there, *others)]
     job = draft(user, template, started, lead_ids=ids)
     send_jobs.confirm(job, user=user, now=started)
-    send_jobs.run(job.pk, now=started)
+    job_start.run(job.pk, now=started)
     mails = job.deliveries.filter(state=DeliveryState.QUEUED).order_by("id")
     waiting = list(mails.filter(address__endswith=f"@{BLOCKING}").values_list("id", flat=True))
     held = waiting[len(waiting) * 2 // 3 :]

@@ -8,10 +8,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from leads.models import Lead
+from mail.job_start import run
 from mail.models import Delivery
 from mail.recipients.plan import plan_of
 from mail.recipients.resolve import resolve
-from mail.send_jobs import confirm, create_draft, run
+from mail.send_jobs import confirm, create_draft
 from tests.factories import make_job, make_lead, make_template
 
 pytestmark = pytest.mark.django_db(transaction=True)

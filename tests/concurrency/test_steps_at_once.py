@@ -10,8 +10,8 @@ from django.utils import timezone
 from campaigns.events import Event, Happening
 from leads.models import Lead
 from mail import step_due
+from mail.job_start import run
 from mail.models import Delivery, StepWait
-from mail.send_jobs import run
 from mail.step_due import decide_due
 from mail.step_mail import delete, stop
 from mail.step_waits import applied

@@ -282,7 +282,7 @@ def prepare(mails):
     from django.utils import timezone
 
     from leads.models import DmPermission, Lead
-    from mail import send_jobs
+    from mail import job_start
     from tests.factories import make_job
 
     now = timezone.now()
@@ -297,7 +297,7 @@ def prepare(mails):
     )  # fmt: skip
     Lead.objects.bulk_create(leads, batch_size=5000)
     job = make_job(state="reserved")
-    if not send_jobs.run(job.pk, now=now):
+    if not job_start.run(job.pk, now=now):
         job.refresh_from_db()
         sys.exit(f"the mailing did not start: {job.state} {job.halt_reason}")
     return job

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from mail import alignment as gate
-from mail import send_again, send_jobs
+from mail import job_start, send_again, send_jobs
 from mail import sending_domains as rules
 from mail.alignment import alignment
 from mail.models import SendJob
@@ -180,7 +180,7 @@ def test_a_reservation_is_halted_at_its_start_and_goes_on_when_mended(dns, unali
     domain, template = unaligned
     now = timezone.now()
     job = make_job(template, state="reserved", scheduled_at=now - timedelta(minutes=1))
-    send_jobs.run(job.pk, now=now)
+    job_start.run(job.pk, now=now)
     job.refresh_from_db()
     assert job.state == JobState.HALTED
     assert "適合していません" in job.halt_reason
@@ -189,7 +189,7 @@ def test_a_reservation_is_halted_at_its_start_and_goes_on_when_mended(dns, unali
     dns.set(f"{key.selector}._domainkey.{DOMAIN}", {"TXT": [rules.record_of(key)]})
     rules.activate_key(key, user=None, now=now)
     send_jobs.resume(job, user=None, now=now)
-    send_jobs.run(job.pk, now=now + timedelta(minutes=2))
+    job_start.run(job.pk, now=now + timedelta(minutes=2))
     job.refresh_from_db()
     assert job.state == JobState.SENDING
 

@@ -12,11 +12,12 @@ from campaigns.models import Application
 from leads.models import DmPermission, Lead, SavedSearch
 from leads.search import registry
 from leads.search.registry import Item, ItemType
+from mail.job_start import run
 from mail.models import SendJob, SendJobLead
 from mail.recipients.explain import explain
 from mail.recipients.plan import plan_of
 from mail.recipients.resolve import expected_cancelled, expected_counts
-from mail.send_jobs import Refused, change_draft, confirm, create_draft, problems, run, tick
+from mail.send_jobs import Refused, change_draft, confirm, create_draft, problems, tick
 from tests.factories import make_application, make_campaign, make_lead, make_template, make_user
 
 NOW = datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
@@ -26,7 +27,8 @@ EVERYONE = {"match": "all", "blocks": []}
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch):
-    monkeypatch.setattr("mail.send_jobs.hint", lambda task, *ids: None)
+    for module in ("send_jobs", "job_start"):
+        monkeypatch.setattr(f"mail.{module}.hint", lambda task, *ids: None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from mail import send_again, send_jobs, single_mail
+from mail import job_start, send_again, send_jobs, single_mail
 from mail.click_count import (
     archive_counted_url,
     changes_since,
@@ -47,7 +47,8 @@ EVERYONE = {"match": "all", "blocks": []}
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch):
-    monkeypatch.setattr("mail.send_jobs.hint", lambda task, *ids: None)
+    for module in ("send_jobs", "job_start"):
+        monkeypatch.setattr(f"mail.{module}.hint", lambda task, *ids: None)
     forget_urls()
 
 
@@ -69,7 +70,7 @@ def draft(template, *leads, **values):
 
 def started(job):
     assert send_jobs.confirm(job, user=None, now=NOW)
-    assert send_jobs.run(job.pk, now=START)
+    assert job_start.run(job.pk, now=START)
     job.refresh_from_db()
     return job
 
@@ -250,7 +251,7 @@ def test_a_template_changed_after_the_reservation(template):
     change(template, text_body=f"{new}\n{MAP}\n{APPLY}\n" + LEGAL_FOOTER, html_body="<p>a</p>" + LEGAL_FOOTER)
     job.refresh_from_db()
     assert changes_since(job) == {"gone": [], "new": [new]}
-    assert send_jobs.run(job.pk, now=START)
+    assert job_start.run(job.pk, now=START)
     job.refresh_from_db()
     assert list(job.snapshot.content["counted"]) == [APPLY]
     assert job.links_changed == {"gone": [], "new": [new]}
@@ -265,7 +266,7 @@ def test_a_chosen_url_that_is_gone_leads_nowhere_else(template):
     choose(job, urls={APPLY: "申込", MAP: "地図"}, opens=False)
     assert send_jobs.confirm(job, user=None, now=NOW)
     change(template, text_body=f"{APPLY}&c=3\n" + LEGAL_FOOTER, html_body="<p>a</p>" + LEGAL_FOOTER)
-    assert send_jobs.run(job.pk, now=START)
+    assert job_start.run(job.pk, now=START)
     job.refresh_from_db()
     assert "counted" not in job.snapshot.content
     assert job.links_changed == {"gone": [APPLY, MAP], "new": [f"{APPLY}&c=3"]}
@@ -278,7 +279,7 @@ def test_a_template_that_became_text_is_sent_without_opens(template):
     choose(job, urls={APPLY: "申込"}, opens=True)
     assert send_jobs.confirm(job, user=None, now=NOW)
     change(template, form="text")
-    assert send_jobs.run(job.pk, now=START)
+    assert job_start.run(job.pk, now=START)
     job.refresh_from_db()
     assert "opens" not in job.snapshot.content
     assert job.links_changed == {"gone": [], "new": [], "opens_lost": True}

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from leads.models import Lead, SavedSearch
 from mail.delivery.engine import Outcome
+from mail.job_start import run
 from mail.models import SendJob
-from mail.send_jobs import run, stop
+from mail.send_jobs import stop
 from tests.factories import make_lead, make_template
 
 EVERYONE = {"match": "all", "blocks": []}
@@ -19,7 +20,8 @@ EVERYONE = {"match": "all", "blocks": []}
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch):
-    monkeypatch.setattr("mail.send_jobs.hint", lambda task, *ids: None)
+    for module in ("send_jobs", "job_start"):
+        monkeypatch.setattr(f"mail.{module}.hint", lambda task, *ids: None)
 
 
 def command(name, *args):

@@ -7,9 +7,9 @@ import pytest
 from mail import merge_fields
 from mail.delivery.claim import claim
 from mail.delivery.compose import Composer, Made
+from mail.job_start import run
 from mail.merge_fields import MergeField, register_merge_field
 from mail.message import take_snapshot
-from mail.send_jobs import run
 from tests.factories import make_application, make_campaign, make_delivery, make_job, make_lead, make_template
 
 NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from leads.models import Lead
-from mail import send_jobs
+from mail import job_start, send_jobs
 from mail.delivery import engine
 from mail.delivery.claim import claim, release
 from mail.delivery.engine import deliver
@@ -75,7 +75,7 @@ def test_by_user_the_values_are_those_of_the_start(sink):
     )  # fmt: skip
     send_jobs.confirm(job, user=None, now=moment)
     Lead.objects.update(last_name="鈴木")  # after the reservation, before the start
-    send_jobs.run(job.pk, now=moment + timedelta(hours=1))
+    job_start.run(job.pk, now=moment + timedelta(hours=1))
     Lead.objects.update(last_name="田中")
     job.deliveries.update(next_at=moment)
     assert send(job).sent == 1

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from leads.models import DmPermission, Lead, SavedSearch
 from leads.search import EVERYONE
-from mail import send_jobs
+from mail import job_start, send_jobs
 from mail.models import Delivery, SendJob
 from settings.models import AuditEntry, Role
 from tests.factories import make_job, make_lead, make_template, make_user
@@ -41,7 +41,7 @@ def reserved(*leads, minutes=120, user=None, template=None, **values) -> SendJob
 
 def running(**values) -> SendJob:
     job = reserved(minutes=None, **values)
-    send_jobs.run(job.pk, now=timezone.now())
+    job_start.run(job.pk, now=timezone.now())
     job.refresh_from_db()
     return job
 
@@ -69,7 +69,7 @@ def test_history_shows_what_was_chosen(client, misaki):
     by_search = send_jobs.create_draft(user=misaki, rule="by_search", template=make_template(), search=search)
     send_jobs.confirm(by_search, user=misaki, now=timezone.now())
     by_user = reserved(*leads[:2], user=misaki, template=make_template("別"))
-    send_jobs.run(by_search.pk, now=timezone.now())
+    job_start.run(by_search.pk, now=timezone.now())
     deliver(by_search, number=2)
     search.delete()
     html = client.get(reverse("jobs")).content.decode()
@@ -192,7 +192,7 @@ def test_start_time_is_shown(client, misaki):
     make_lead()
     job = reserved(minutes=1)
     late = job.scheduled_at + timedelta(seconds=7)
-    send_jobs.run(job.pk, now=late)
+    job_start.run(job.pk, now=late)
     day, clock = timezone.localtime(late).strftime("%Y-%m-%d %H:%M:%S").split()
     assert f"配信開始 {day} {clock}" in client.get(reverse("job", args=[job.pk])).content.decode()
     assert f"{day}<small>{clock}</small>" in client.get(reverse("jobs")).content.decode()
@@ -248,7 +248,7 @@ def test_changed_template_is_pointed_out(client, misaki):
     job.template.subject = "変更後"
     job.template.save()
     assert words in client.get(reverse("job", args=[job.pk])).content.decode()
-    send_jobs.run(job.pk, now=job.scheduled_at)
+    job_start.run(job.pk, now=job.scheduled_at)
     assert words not in client.get(reverse("job", args=[job.pk])).content.decode()
 
 
@@ -261,7 +261,7 @@ def test_content_is_the_template_of_the_start(client, misaki):
     content, part = reverse("job_content", args=[job.pk]), reverse("job_html", args=[job.pk])
     assert client.get(content).url == reverse("template", args=[template.pk])
     assert client.get(part).status_code == 404
-    send_jobs.run(job.pk, now=job.scheduled_at)
+    job_start.run(job.pk, now=job.scheduled_at)
     type(template).objects.update(html_body="変更後", subject="変更後")
     page = client.get(content).content.decode()
     assert "製造業DXセミナーのご案内" in page and "変更後" not in page and 'sandbox=""' in page
@@ -365,7 +365,7 @@ def test_reservation_can_be_deleted_until_thirty_minutes_before(client, misaki):
     act(client, "job_delete", job)
     assert job.state == "deleted"
     assert "予約削除" in client.get(reverse("jobs")).content.decode()
-    assert send_jobs.run(job.pk, now=job.scheduled_at) is False
+    assert job_start.run(job.pk, now=job.scheduled_at) is False
 
 
 def test_deletion_is_disabled_afterwards_with_the_reason(client, misaki):
@@ -433,7 +433,7 @@ def test_halted_job_says_why_and_what_to_do(client, misaki):
     make_lead()
     job = reserved(minutes=1)
     type(job.template).objects.update(text_body="配信停止の案内なし")
-    send_jobs.run(job.pk, now=job.scheduled_at)
+    job_start.run(job.pk, now=job.scheduled_at)
     job.refresh_from_db()
     assert job.state == "halted"
     html = client.get(reverse("job", args=[job.pk])).content.decode()

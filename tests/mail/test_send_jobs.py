@@ -12,6 +12,7 @@ from leads.models import DmPermission, Lead, SavedSearch
 from mail import send_jobs
 from mail.delivery.sweep import sweep
 from mail.job_queries import sent_numbers
+from mail.job_start import run, start_due
 from mail.models import SendJob
 from mail.send_jobs import (
     BY_USER_LIMIT,
@@ -28,9 +29,7 @@ from mail.send_jobs import (
     may_delete,
     pause,
     resume,
-    run,
     settle_stopped,
-    start_due,
     stop,
     tick,
 )
@@ -47,7 +46,8 @@ EVERYONE = {"match": "all", "blocks": []}
 def hints(monkeypatch):
     """The broker's side: what would have been hinted."""
     sent = []
-    monkeypatch.setattr("mail.send_jobs.hint", lambda task, *ids: sent.append((task, *ids)))
+    for module in ("send_jobs", "job_start"):
+        monkeypatch.setattr(f"mail.{module}.hint", lambda task, *ids: sent.append((task, *ids)))
     return sent
 
 
@@ -495,7 +495,7 @@ def test_an_unexpected_error_at_the_start_halts_the_job(misaki, monkeypatch):
     make_lead()
     job = reserve("by_search", [], user=misaki)
     with monkeypatch.context() as broken:
-        broken.setattr("mail.send_jobs.store_snapshot", lambda template: 1 / 0)
+        broken.setattr("mail.job_start.store_snapshot", lambda template: 1 / 0)
         assert run(job.pk, now=START) is False
     job.refresh_from_db()
     assert (job.state, job.deliveries.count()) == ("halted", 0)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from leads.consent import unsubscribe
 from leads.models import Lead
-from mail import send_jobs, step_due
+from mail import job_start, step_due
 from mail.click_count import choose
 from mail.delivery.claim import claim
 from mail.delivery.compose import Composer, Made
@@ -276,7 +276,7 @@ def test_the_step_mail_before_the_wizard():
     application = apply(step)
     decide_due(due(step))
     job = make_job(step.template, campaign=step.campaign, state="preparing")
-    send_jobs.run(job.pk, now=timezone.now())
+    job_start.run(job.pk, now=timezone.now())
     (row,) = job.deliveries.all()
     assert (row.lead, row.reason) == (application.lead, "already_sent")
     assert row.related_id == Delivery.objects.get(kind="step").pk

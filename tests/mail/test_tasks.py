@@ -23,7 +23,8 @@ def hints(monkeypatch):
     """What was hinted, instead of a broker."""
     given = []
     monkeypatch.setattr(tasks, "hint", lambda task, *ids, **_options: given.append((task, *ids)))
-    monkeypatch.setattr("mail.send_jobs.hint", lambda task, *ids, **_options: given.append((task, *ids)))
+    for module in ("send_jobs", "job_start"):
+        monkeypatch.setattr(f"mail.{module}.hint", lambda task, *ids, **_options: given.append((task, *ids)))
     monkeypatch.setattr(tasks, "take_up_imports", lambda: given.append(("imports",)))
     return given
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from leads.models import DmPermission, Lead, SavedSearch
 from leads.search import EVERYONE
-from mail import send_jobs
+from mail import job_start, send_jobs
 from mail.models import Delivery, SendJob
 from settings.models import AuditEntry, Role, SystemSetting
 from tests.factories import make_campaign, make_job, make_lead, make_template, make_user
@@ -260,7 +260,7 @@ def test_by_search_has_no_ticks(client, search):
     html = client.get(reverse("wizard_confirm", args=[job.pk])).content.decode()
     assert 'name="lead"' not in html
     confirm(client, job, lead=[leads[0].pk], exclude=[leads[1].pk])
-    send_jobs.run(job.pk, now=timezone.now())
+    job_start.run(job.pk, now=timezone.now())
     assert set(Delivery.objects.filter(job=job, state="queued").values_list("lead_id", flat=True)) == {
         lead.pk for lead in leads
     }
@@ -489,7 +489,7 @@ def test_golden_case(client, search, rule, sent):
     confirm(client, job)
     assert job.state == "reserved"
     Lead.objects.filter(pk=lead.pk).update(dm_permission=DmPermission.UNWANTED)
-    send_jobs.run(job.pk, now=job.scheduled_at + timedelta(seconds=3))
+    job_start.run(job.pk, now=job.scheduled_at + timedelta(seconds=3))
     delivery = Delivery.objects.get(job=job, lead=lead)
     assert (delivery.state, delivery.reason) == (("queued", "") if sent else ("excluded", "dm_permission"))
 

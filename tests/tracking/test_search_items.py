@@ -16,7 +16,7 @@ from leads.models import SavedSearch
 from leads.search import describe_conditions, leads_matching, validate_condition
 from leads.search.editor import editor_for, raw_condition
 from leads.search.registry import all_items
-from mail import send_jobs
+from mail import job_start
 from mail.models import CountedUrl, Delivery, SendJob, StepMail
 from tests.factories import (
     make_application,
@@ -396,6 +396,6 @@ def test_who_did_not_open_is_mailed_again(client):
     again = SendJob.objects.latest("pk")
     client.post(reverse("wizard_confirm", args=[again.pk]))
     hit(leads["soon"], job_id=job.pk)
-    assert send_jobs.run(again.pk, now=timezone.now())
+    assert job_start.run(again.pk, now=timezone.now())
     addressed = Delivery.objects.filter(job=again).exclude(state="excluded")
     assert {mail.lead.last_name for mail in addressed} == {"machine", "silent"}

@@ -12,10 +12,11 @@ from mail.click_count import choose, default_choice
 from mail.command_options import add_recipient_options, draft_from
 from mail.delivery.engine import deliver
 from mail.job_command import counting_of
+from mail.job_start import run
 from mail.models import SendJob
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import FINISHED, JobState
-from mail.send_jobs import Refused, confirm, counts_now, delete_draft, finish_if_empty, run
+from mail.send_jobs import Refused, confirm, counts_now, delete_draft, finish_if_empty
 from smp.lib.command import JsonCommand
 
 NOT_TRIED_YET = (
