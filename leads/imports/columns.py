@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db.models import Field
 from django.utils import translation
@@ -157,7 +157,8 @@ def labels() -> dict[str, str]:
     return names | {name: str(lead_field(name).verbose_name) for name in WRITABLE}
 
 
-def _known_headers() -> dict[str, tuple[str, Code]]:
+def known_headers() -> dict[str, tuple[str, Code]]:
+    """header_key of every name a column may have → (its target, "" = not imported; the note that says so)."""
     known: dict[str, tuple[str, Code]] = {}
     for target, aliases in _ALIASES.items():
         for alias in (target, *aliases):
@@ -192,7 +193,7 @@ def understand_header(
     """
     if len(header) > MOST_COLUMNS:
         raise FileProblem("too_many_columns", count=len(header), limit=MOST_COLUMNS)
-    known = _known_headers()
+    known = known_headers()
     own = {header_key(column.label): column for column in custom}
     for label, target in (questions or {}).items():
         if header_key(label) not in own:
@@ -235,10 +236,13 @@ def _column(
     if comparable in known:
         target, note = known[comparable]
         return Column(text, target, note)
-    everything = {header_key(label): label for label in labels().values()} | {
-        header_key(c.label): c.label for c in own.values()
-    }
-    nearest = difflib.get_close_matches(comparable, everything, n=1, cutoff=0.4)
+    refuse_header(text, number, [*labels().values(), *(c.label for c in own.values())])
+
+
+def refuse_header(text: str, number: int, known: Iterable[str]) -> NoReturn:
+    """Of the header `text` in column `number` nobody knows what it is; of those known the nearest is named."""
+    everything = {header_key(label): label for label in known}
+    nearest = difflib.get_close_matches(header_key(text), everything, n=1, cutoff=0.4)
     if nearest:
         raise FileProblem("unknown_header", header=text, column=number, nearest=everything[nearest[0]])
     raise FileProblem("unknown_header_alone", header=text, column=number)

@@ -45,11 +45,8 @@ class Stager:
         if not batch:
             return 0
         taken = len(batch)
-        width = len(self.columns)
         lines: Sequence[int] = range(first_line, first_line + taken)
-        out: list[str] = []
-        if set(map(len, batch)) != {width}:
-            lines, batch, out = self._sort_out(lines, batch)
+        lines, batch, out = self._sort_out(lines, batch)
         if batch:
             out += self._staged(lines, batch)
         self.rows += len(out)
@@ -62,35 +59,20 @@ class Stager:
 
     def _sort_out(
         self, lines: Sequence[int], batch: list[list[str]]
-    ) -> tuple[list[int], list[list[str]], list[str]]:
-        """Leaves empty lines out, cuts blank cells at the end that Excel adds, and stages ragged rows as wrong.
-
-        A row that is too short is not filled up: a blank cell clears a value (CSV-2), a missing one says nothing.
-        """
-        width = len(self.columns)
-        kept_lines, kept, out = [], [], []
-        for line, row in zip(lines, batch, strict=True):
-            if not any(map(str.strip, row)):
-                continue
-            if len(row) > width and not any(map(str.strip, row[width:])):
-                row = row[:width]
-            if len(row) == width:
-                kept_lines.append(line)
-                kept.append(row)
-            else:
-                problem: Found = (None, "ragged", {"cells": len(row), "columns": width})
-                out.append(f"{self.lead_import_id}\t{line}\twrong\t\t\t{{}}\t{_copy_json([problem])}\t\\N\n")
+    ) -> tuple[Sequence[int], list[list[str]], list[str]]:
+        kept_lines, kept, ragged = sort_out(lines, batch, len(self.columns))
+        out = [
+            f"{self.lead_import_id}\t{line}\twrong\t\t\t{{}}\t{copy_json([problem])}\t\\N\n"
+            for line, problem in ragged
+        ]
         return kept_lines, kept, out
 
     def _staged(self, lines: Sequence[int], batch: list[list[str]]) -> list[str]:
         cells = list(zip(*batch, strict=True))
-        for number in self.ignored:
-            for line, cell in zip(lines, cells[number], strict=True):
-                if cell.strip():
-                    raise FileProblem("blank_header", column=number + 1, line=line)
+        refuse_values_without_header(self.ignored, cells, lines)
         problems: dict[int, list[Found]] = {}
         notes: dict[int, list[Found]] = {}
-        blank = self._blank_rows(batch)
+        blank = blank_rows(batch)
         norms: Sequence[str] = ()
         escaped: list[list[str]] = []
         plain: dict[str, Sequence[str]] = {}
@@ -118,7 +100,7 @@ class Stager:
             found, noted = problems.get(place), notes.get(place)
             action = LeadImportRow.Action.WRONG.value if found else self.action
             out[place] = (
-                f'{head}{lines[place]}\t{action}\t{norms[place]}\t{texts[place]}\t{{"{row}"}}\t{_copy_json(found)}\t{_copy_json(noted)}\n'
+                f'{head}{lines[place]}\t{action}\t{norms[place]}\t{texts[place]}\t{{"{row}"}}\t{copy_json(found)}\t{copy_json(noted)}\n'
             )
         return [line for place, line in enumerate(out) if place not in blank] if blank else out
 
@@ -129,9 +111,44 @@ class Stager:
         blank = [""] * count
         return _escaped_texts(search_texts(*(cells.get(name, blank) for name in FIELDS)))
 
-    def _blank_rows(self, batch: list[list[str]]) -> set[int]:
-        """Rows of nothing but delimiters, which spreadsheets leave behind."""
-        return {place for place, row in enumerate(batch) if not any(row) or not "".join(row).strip()}
+
+def sort_out(
+    lines: Sequence[int], batch: list[list[str]], width: int
+) -> tuple[Sequence[int], list[list[str]], list[tuple[int, Found]]]:
+    """Leaves empty lines out and cuts blank cells at the end that Excel adds: (lines, rows, [(line, its problem)]).
+
+    A row that is too short is not filled up: a blank cell clears a value (CSV-2), a missing one says nothing.
+    """
+    if set(map(len, batch)) == {width}:
+        return lines, batch, []
+    kept_lines, kept, ragged = [], [], []
+    for line, row in zip(lines, batch, strict=True):
+        if not any(map(str.strip, row)):
+            continue
+        if len(row) > width and not any(map(str.strip, row[width:])):
+            row = row[:width]
+        if len(row) == width:
+            kept_lines.append(line)
+            kept.append(row)
+        else:
+            problem: Found = (None, "ragged", {"cells": len(row), "columns": width})
+            ragged.append((line, problem))
+    return kept_lines, kept, ragged
+
+
+def blank_rows(batch: Sequence[Sequence[str]]) -> set[int]:
+    """Rows of nothing but delimiters, which spreadsheets leave behind."""
+    return {place for place, row in enumerate(batch) if not any(row) or not "".join(row).strip()}
+
+
+def refuse_values_without_header(
+    places: Sequence[int], cells: Sequence[Sequence[str]], lines: Sequence[int]
+) -> None:
+    """A column without header must be empty all the way down. Raises FileProblem."""
+    for place in places:
+        for line, cell in zip(lines, cells[place], strict=True):
+            if cell.strip():
+                raise FileProblem("blank_header", column=place + 1, line=line)
 
 
 def _escaped(cells: list[str]) -> list[str]:
@@ -141,12 +158,12 @@ def _escaped(cells: list[str]) -> list[str]:
 
 
 def _escaped_texts(texts: list[str]) -> list[str]:
-    return [_escape(text) for text in texts] if _SPECIAL.search("\x1f".join(texts)) else texts
+    return [copy_text(text) for text in texts] if _SPECIAL.search("\x1f".join(texts)) else texts
 
 
-def _escape(text: str) -> str:
+def copy_text(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _copy_json(found: Any) -> str:
-    return _escape(json.dumps(found, ensure_ascii=False)) if found else "\\N"
+def copy_json(found: Any) -> str:
+    return copy_text(json.dumps(found, ensure_ascii=False)) if found else "\\N"

@@ -28,6 +28,7 @@ from leads.imports.applying import (
 from leads.imports.columns import Column, understand_header
 from leads.imports.judge import judge, lock_leads
 from leads.imports.problems import FileProblem
+from leads.imports.pulse import CancelledError, Pulse
 from leads.imports.read import recognise, rows_of
 from leads.imports.stage import Stager
 from leads.imports.write import write
@@ -121,7 +122,7 @@ def columns_of(lead_import: LeadImport) -> list[Column]:
 def stage_import(lead_import: LeadImport) -> None:
     """The dry run: reads the file, stages its rows and judges them; nothing else changes. → checked or failed."""
     try:
-        with transaction.atomic(), _Pulse(lead_import.pk, State.CHECKING) as pulse:
+        with transaction.atomic(), Pulse(LeadImport, lead_import.pk, State.CHECKING) as pulse:
             if not _alone(lead_import.pk):
                 return
             current = LeadImport.objects.get(pk=lead_import.pk)
@@ -134,7 +135,7 @@ def stage_import(lead_import: LeadImport) -> None:
         _fail(lead_import.pk, problem.code, problem.params)
     except (OperationalError, InterfaceError):
         raise  # the database went away: the beat takes the import up again
-    except _CancelledError:
+    except CancelledError:
         return
     except Exception:
         log.exception("import %s: the check failed", lead_import.pk)
@@ -142,7 +143,7 @@ def stage_import(lead_import: LeadImport) -> None:
         raise
 
 
-def _check(lead_import: LeadImport, pulse: "_Pulse") -> None:
+def _check(lead_import: LeadImport, pulse: Pulse) -> None:
     LeadImportRow.objects.filter(lead_import=lead_import).delete()
     if lead_import.mode == LeadImport.Mode.APPLY:
         applier().check(campaign_of(lead_import))
@@ -180,7 +181,7 @@ def _check(lead_import: LeadImport, pulse: "_Pulse") -> None:
         rows=stager.rows, progress=stager.rows, counts=counts, error=None, heartbeat_at=timezone.now(),
     )  # fmt: skip
     if not changed:
-        raise _CancelledError
+        raise CancelledError
 
 
 def is_item_numbers(row: list[str], columns: list[Column]) -> bool:
@@ -236,7 +237,7 @@ def commit_import(lead_import: LeadImport) -> None:
     """Writes the checked rows, all of them or none. What changed since the check is looked at again inside the
     transaction: with other counts it goes back to checked and shows them. → done or checked."""
     try:
-        with transaction.atomic(), _Pulse(lead_import.pk, State.COMMITTING) as pulse:
+        with transaction.atomic(), Pulse(LeadImport, lead_import.pk, State.COMMITTING) as pulse:
             if not _alone(lead_import.pk):
                 return
             current = LeadImport.objects.get(pk=lead_import.pk)
@@ -251,7 +252,7 @@ def commit_import(lead_import: LeadImport) -> None:
         raise
 
 
-def _commit(lead_import: LeadImport, pulse: "_Pulse", *, now: datetime) -> None:
+def _commit(lead_import: LeadImport, pulse: Pulse, *, now: datetime) -> None:
     columns = columns_of(lead_import)
     mine = LeadImport.objects.filter(pk=lead_import.pk, state=State.COMMITTING)
     if not _own_columns_are_as_they_were(columns):
@@ -323,10 +324,6 @@ def cancel(lead_import: LeadImport, *, user: User | None) -> bool:
 # ── who works, and does somebody ───────────────────────────────────────────────────────────────────────────────────
 
 
-class _CancelledError(Exception):
-    """Somebody cancelled the import while it was being checked."""
-
-
 def _alone(lead_import_id: int) -> bool:
     """One worker an import, until its transaction ends, however it ends."""
     with connection.cursor() as cursor:
@@ -338,46 +335,6 @@ def _fail(lead_import_id: int, code: str, params: dict[str, Any]) -> None:
     LeadImport.objects.filter(pk=lead_import_id, state__in=LeadImport.RUNNING).update(
         state=State.FAILED, error={"code": code, "params": params}, finished_at=timezone.now()
     )
-
-
-class _Pulse:
-    """Progress and heartbeat over a second connection, visible while the step's own transaction is open."""
-
-    def __init__(self, lead_import_id: int, state: str) -> None:
-        self.lead_import_id = lead_import_id
-        self.state = state
-        self.rows = 0
-        self._connection = connection.copy()
-
-    def __enter__(self) -> "_Pulse":
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._connection.close()
-
-    def start(self, before: Iterable[str]) -> bool:
-        """Shows the state to everybody. False if somebody changed it meanwhile."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE leads_leadimport SET state = %s, progress = 0, heartbeat_at = %s WHERE id = %s AND state = ANY(%s)",
-                [self.state, timezone.now(), self.lead_import_id, list(before)],
-            )
-            return bool(cursor.rowcount) or not self._exists(cursor)
-
-    def beat(self, progress: int) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE leads_leadimport SET progress = %s, rows = GREATEST(rows, %s), heartbeat_at = %s "
-                "WHERE id = %s AND state = %s",
-                [progress, self.rows, timezone.now(), self.lead_import_id, self.state],
-            )
-            if not cursor.rowcount and self._exists(cursor):
-                raise _CancelledError
-
-    def _exists(self, cursor: Any) -> bool:
-        """An import made in a transaction that is still open (a command's, a test's) is not seen from here."""
-        cursor.execute("SELECT 1 FROM leads_leadimport WHERE id = %s", [self.lead_import_id])
-        return cursor.fetchone() is not None
 
 
 def imports_to_take_up(now: datetime) -> list[tuple[int, str]]:

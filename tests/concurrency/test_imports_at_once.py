@@ -50,13 +50,13 @@ def test_cancelled_while_it_is_checked(monkeypatch):
     lead_import = steps.upload(
         [FILE.encode()], file_name="a.csv", mode="add", key="id", evidence="import", user=None
     )
-    beat = steps._Pulse.beat
+    beat = steps.Pulse.beat
 
     def cancel_first(self, progress):
         in_threads(lambda: cancel(lead_import, user=None))
         beat(self, progress)
 
-    monkeypatch.setattr(steps._Pulse, "beat", cancel_first)
+    monkeypatch.setattr(steps.Pulse, "beat", cancel_first)
     run_import(lead_import.pk)
     lead_import.refresh_from_db()
     assert (lead_import.state, lead_import.staged_rows.count()) == ("cancelled", 0)
@@ -66,14 +66,14 @@ def test_progress_is_seen_from_outside_while_nothing_else_is(monkeypatch):
     lead_import = check(FILE)
     monkeypatch.setattr("leads.imports.write.BATCH", 100)
     seen = []
-    beat = steps._Pulse.beat
+    beat = steps.Pulse.beat
 
     def look(self, progress):
         beat(self, progress)
         current = in_threads(lambda: (LeadImport.objects.get(pk=lead_import.pk), Lead.objects.count()))[0]
         seen.append((current[0].state, current[0].progress, current[1]))
 
-    monkeypatch.setattr(steps._Pulse, "beat", look)
+    monkeypatch.setattr(steps.Pulse, "beat", look)
     commit(lead_import)
     assert seen[:2] == [("committing", 100, 0), ("committing", 200, 0)]
     assert Lead.objects.count() == 500
