@@ -331,7 +331,10 @@ class ReaderImport(models.Model):
         DONE = "done", pgettext_lazy("import", "Imported")
         FAILED = "failed", pgettext_lazy("import", "Failed")
         CANCELLED = "cancelled", pgettext_lazy("import", "Cancelled")
+        UNDOING = "undoing", pgettext_lazy("import", "Taking back")
         UNDONE = "undone", pgettext_lazy("import", "Taken back")
+
+    RUNNING = (State.UPLOADED, State.CHECKING, State.COMMITTING, State.UNDOING)
 
     magazine = models.ForeignKey(Magazine, on_delete=models.PROTECT, related_name="imports")
     state = models.CharField(max_length=12, choices=State, default=State.UPLOADED)
@@ -343,14 +346,20 @@ class ReaderImport(models.Model):
     evidence = models.CharField(max_length=12, choices=ConsentRecord.Evidence)  # OPT-10
     rows = models.PositiveIntegerField(default=0)
     progress = models.PositiveIntegerField(default=0)
-    counts = models.JSONField(default=dict)  # {ReaderImportRow.Group: n}
-    error = models.JSONField(null=True)
+    counts = models.JSONField(default=dict)  # {ReaderImportRow.Group: n, …}, see imports/judge.py and undo.py
+    error = models.JSONField(null=True)  # why the whole file was refused: {"code": …, "params": {…}}
+    changed_since = models.BooleanField(
+        default=False
+    )  # the commit found other groups than the check had shown
     heartbeat_at = models.DateTimeField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(default=timezone.now)
     committed_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(
+        null=True
+    )  # done, failed or cancelled: the file is kept 30 days from here
     undone_at = models.DateTimeField(null=True)
     undone_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -361,7 +370,7 @@ class ReaderImport(models.Model):
         indexes = [
             models.Index(
                 fields=["state"],
-                condition=Q(state__in=["uploaded", "checking", "committing"]),
+                condition=Q(state__in=["uploaded", "checking", "committing", "undoing"]),
                 name="reader_import_open",
             )
         ]
@@ -378,16 +387,23 @@ class ReaderImportRow(models.Model):
         MALFORMED = "malformed", _("Malformed")
         UNCHANGED = "unchanged", _("Nothing to change")
 
-    reader_import = models.ForeignKey(ReaderImport, on_delete=models.CASCADE, related_name="lines")
-    line = models.PositiveIntegerField()
+    # No check and no index of its own: rows come by COPY, and each costs a part of an import's speed.
+    reader_import = models.ForeignKey(
+        ReaderImport, on_delete=models.CASCADE, related_name="lines", db_index=False, db_constraint=False
+    )
+    line = models.PositiveIntegerField()  # as a spreadsheet numbers it, 1 = the header
     group = models.CharField(max_length=10, choices=Group, blank=True, default="")
     address = models.CharField(max_length=320, blank=True, default="")
     address_norm = models.CharField(max_length=320, blank=True, default="", db_collation="C")
+    # {"lead": {field: text}, "items": {"<ReaderItem.id>": value or null}, "registered_at": ISO, "search": text}
     values = models.JSONField(default=dict)
-    problems = models.JSONField(default=list)  # [[column, code, params]]
+    problems = models.JSONField(null=True)  # found while reading: [[column, code, params], …]
+    notes = models.JSONField(null=True)  # what was made of a cell while reading, the same shape
+    reasons = models.JSONField(null=True)  # found by comparing with the readers of the moment, the same shape
     lead_id = models.BigIntegerField(null=True)
-    lead_made = models.BooleanField(default=False)
-    before = models.JSONField(null=True)  # state and values as they were; None = was no reader
+    lead_made = models.BooleanField(default=False, db_default=False)
+    # {"reader": bool, "state", "state_at", "values", "own_act": of its blacklist entry, null = was on none}
+    before = models.JSONField(null=True)
 
     class Meta:
         ordering = ["line"]
