@@ -1,6 +1,7 @@
 """Every rule of docs/rules.md is proved by a test that names its id, and no test names a rule that is not there."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ def rules() -> list[str]:
     return RULE.findall((PROJECT / "docs" / "rules.md").read_text(encoding="utf-8"))
 
 
+@cache
 def named_by_tests() -> set[str]:
     """Ids in the texts of the tests; `CHR-3..5` names three."""
     found = set()

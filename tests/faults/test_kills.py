@@ -3,12 +3,16 @@
 The sink runs in a process of its own and writes each mail to disk before it answers: its file is the truth.
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -24,38 +28,67 @@ from tests.sink import accepted
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
 
 
+SECONDS = 50  # a worker that needs more hangs
+
+
+@pytest.fixture(scope="module")
+def environment(django_db_setup):
+    """That of the children: their database is the test's."""
+    values = connection.settings_dict
+    who = f"{quote(values['USER'])}:{quote(values['PASSWORD'])}"
+    url = f"postgresql://{who}@/{values['NAME']}?host={quote(values['HOST'])}"
+    return os.environ | {"DATABASE_URL": url + (f"&port={values['PORT']}" if values["PORT"] else "")}
+
+
+@pytest.fixture(scope="module")
+def workers(environment):
+    """Brings up one worker after the other, forked from a process that has Django loaded and no connection open."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.worker"], env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        yield process
+        process.stdin.close()
+
+
+@dataclass
+class Truth:
+    """The sink's file, its address, and what brings up workers."""
+
+    path: Path
+    relay: str
+    workers: subprocess.Popen
+
+
 @pytest.fixture
-def truth(tmp_path):
-    """The sink's file; SMP_RELAY and the test database in the environment of the children."""
+def truth(tmp_path, workers):
     path = tmp_path / "accepted.jsonl"
     path.touch()
     sink = subprocess.Popen(
         [sys.executable, "-m", "tests.sink", str(path)], stdout=subprocess.PIPE, text=True
     )
-    values = connection.settings_dict
-    who = f"{quote(values['USER'])}:{quote(values['PASSWORD'])}"
-    url = f"postgresql://{who}@/{values['NAME']}?host={quote(values['HOST'])}"
-    environment = {
-        "SMP_RELAY": f"127.0.0.1:{sink.stdout.readline().strip()}",
-        "SMP_SMTP_TIMEOUT": "10",
-        "SMP_SMTP_DOT_TIMEOUT": "10",
-        "DATABASE_URL": url + (f"&port={values['PORT']}" if values["PORT"] else ""),
-    }
-    yield path, os.environ | environment
+    yield Truth(path, f"127.0.0.1:{sink.stdout.readline().strip()}", workers)
     sink.kill()
     sink.wait()
 
 
-def run(job, truth, step, number=1, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "tests.faults.worker", str(job.pk), step, str(number)],
-        env=truth[1] | environment, capture_output=True, text=True, timeout=50,
-    )  # fmt: skip
+def run(job, truth, step, number=1, **settings):
+    """The exit code of a worker, and what it printed before."""
+    settings = {"RELAY": truth.relay, "SMTP_TIMEOUT": 10, "SMTP_DOT_TIMEOUT": 10} | settings
+    wanted = {"job": job.pk, "step": step, "number": number, "settings": settings}
+    hangs = threading.Timer(SECONDS, os.killpg, (truth.workers.pid, signal.SIGKILL))
+    hangs.start()
+    try:
+        truth.workers.stdin.write(json.dumps(wanted) + "\n")
+        truth.workers.stdin.flush()
+        said = [truth.workers.stdout.readline().strip() for _line in range(2 if step == "crowd" else 1)]
+    finally:
+        hangs.cancel()
+    return int(said[-1]), said[0]
 
 
 def die_at(job, truth, step, number):
-    died = run(job, truth, step, number)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert run(job, truth, step, number)[0] == -signal.SIGKILL
 
 
 def recover(job, truth):
@@ -63,13 +96,12 @@ def recover(job, truth):
     Delivery.objects.exclude(lease_until=None).update(lease_until=timezone.now() - timedelta(seconds=1))
     sweep_all()
     Delivery.objects.filter(state="deferred").update(next_at=timezone.now())
-    finished = run(job, truth, "none")
-    assert finished.returncode == 0, finished.stderr
+    assert run(job, truth, "none")[0] == 0
 
 
 def assert_promise_kept(job, truth):
     """accepted ⊆ sent ∪ unknown, nothing twice, nothing lost, every row in one final state. Returns the states."""
-    taken = Counter(read_envelope_sender(mail["sender"]) for mail in accepted(truth[0]))
+    taken = Counter(read_envelope_sender(mail["sender"]) for mail in accepted(truth.path))
     states = dict(job.deliveries.values_list("id", "state"))
     assert [number for number, times in taken.items() if times > 1] == []
     assert set(states.values()) <= {"sent", "unknown"}
@@ -124,11 +156,9 @@ def test_random_kills_of_two_workers_twice_over(truth):
     job = make_sending_job(*[f"r{number}@x.example.jp" for number in range(400)])
     kills = 0
     for _time in range(2):
-        crowd = run(
-            job, truth, "crowd", 2, SMP_CROWD_SECONDS="4", SMP_SMTP_TIMEOUT="1", SMP_SMTP_DOT_TIMEOUT="3"
-        )
-        assert crowd.returncode == 0, crowd.stderr
-        kills += int(crowd.stdout)
+        code, killed = run(job, truth, "crowd", 2, SMTP_TIMEOUT=1, SMTP_DOT_TIMEOUT=3)
+        assert code == 0
+        kills += int(killed)
     recover(job, truth)
     counts = assert_promise_kept(job, truth)
     assert kills > 10
@@ -142,14 +172,15 @@ def test_unknown_is_never_sent_again(truth):
     die_at(job, truth, "after_intent", 1)
     for _time in range(3):
         recover(job, truth)
-    assert accepted(truth[0]) == []
+    assert accepted(truth.path) == []
     assert [row.state for row in job.deliveries.all()] == ["unknown"]
 
 
-def test_sigterm_finishes_the_mail_in_the_air_and_gives_the_rest_back(truth):
+def test_sigterm_finishes_the_mail_in_the_air_and_gives_the_rest_back(truth, environment):
     job = make_sending_job(*[f"r{number}@x.example.jp" for number in range(300)])
     worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.worker", str(job.pk), "none", "1"], env=truth[1]
+        [sys.executable, "-m", "tests.faults.worker", str(job.pk), "none", "1"],
+        env=environment | {"SMP_RELAY": truth.relay, "SMP_SMTP_TIMEOUT": "10", "SMP_SMTP_DOT_TIMEOUT": "10"},
     )
     deadline = timezone.now() + timedelta(seconds=20)
     while not job.deliveries.filter(state="sent").exists() and timezone.now() < deadline:
@@ -158,4 +189,4 @@ def test_sigterm_finishes_the_mail_in_the_air_and_gives_the_rest_back(truth):
     assert worker.wait(20) == -signal.SIGTERM
     states = Counter(job.deliveries.values_list("state", flat=True))
     assert set(states) == {"sent", "queued"}
-    assert states["sent"] == len(accepted(truth[0]))
+    assert states["sent"] == len(accepted(truth.path))
