@@ -32,7 +32,7 @@ SORTS = {
 DEFAULT_SORT = "-id"
 
 
-class _Counted(Paginator):  # type: ignore[type-arg]
+class CountedPaginator(Paginator):  # type: ignore[type-arg]
     """A paginator that is told its count."""
 
     def __init__(self, count: int, size: int) -> None:
@@ -86,10 +86,10 @@ def find_page(
     if sort.removeprefix("-") not in sorts:
         sort = DEFAULT_SORT
     limit = None if exact else COUNT_LIMIT + 1
-    total, ids = _count(leads.order_by().values("pk")[:limit])
+    total, ids = count_ids(leads.order_by().values("pk")[:limit])
     more = not exact and total > COUNT_LIMIT
     total = COUNT_LIMIT if more else total
-    page_obj = _Counted(min(total, DEEPEST), size).get_page(page)
+    page_obj = CountedPaginator(min(total, DEEPEST), size).get_page(page)
     order = [("-" if sort.startswith("-") else "") + name for name in sorts[sort.removeprefix("-")]]
     # Few were found: sort those. Many were found: an index in the wanted order meets enough of them soon.
     chosen = Lead.objects.filter(pk__in=ids) if total < DEEPEST else leads
@@ -99,7 +99,7 @@ def find_page(
     return LeadPage(page_obj, total, more, sort)
 
 
-def _count(ids: QuerySet[Lead, Any]) -> tuple[int, list[int]]:
+def count_ids(ids: QuerySet[Any, Any]) -> tuple[int, list[int]]:
     """How many there are, and the ids of the first DEEPEST."""
     try:
         inner, parameters = ids.query.sql_with_params()
