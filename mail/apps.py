@@ -19,6 +19,7 @@ class MailConfig(AppConfig):
         from mail.delivery.brake import register_brake_settings
         from mail.delivery.retries import register_retry_settings
         from mail.lead_panel import register_why_panel
+        from mail.magazines.filters import register as register_filter_items
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
         from mail.step_settings import register_step_settings
@@ -27,6 +28,7 @@ class MailConfig(AppConfig):
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
         magazine_pages.register()
+        register_filter_items()
         lead_merge.register()
         campaign_copy.register()
         automatic_start.register()

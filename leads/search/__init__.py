@@ -2,7 +2,7 @@
 
 from leads.search.condition import EVERYONE, validate_condition
 from leads.search.describe import describe_condition, describe_conditions
-from leads.search.matching import leads_matching
+from leads.search.matching import condition_q, leads_matching
 from leads.search.registry import Item, ItemType, Part, register_item, register_lookup, register_provider
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Item",
     "ItemType",
     "Part",
+    "condition_q",
     "describe_condition",
     "describe_conditions",
     "leads_matching",

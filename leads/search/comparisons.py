@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.expressions import Combinable
+from django.db.models.functions import Substr
 from django.db.models.lookups import (
     Exact,
     GreaterThan,
@@ -121,13 +122,35 @@ def relative_days(operator: str, values: list[str], today: date) -> tuple[date |
             return today, today + timedelta(days=max(days, 1))
         case "days_ago":
             return None, today - timedelta(days=days) + timedelta(days=1)
-        case "this_month":
+        case "in_days":
+            return today + timedelta(days=days), None
+        case "days_ago_exactly" | "in_days_exactly":
+            day = today + timedelta(days=days if operator == "in_days_exactly" else -days)
+            return day, day + timedelta(days=1)
+        case "last_month" | "this_month" | "next_month":
             first = today.replace(day=1)
+            if operator == "last_month":
+                first = (first - timedelta(days=1)).replace(day=1)
+            elif operator == "next_month":
+                first = (first + timedelta(days=32)).replace(day=1)
             return first, (first + timedelta(days=32)).replace(day=1)
     raise ValueError(operator)
 
 
-RELATIVE = frozenset({"today", "within_days", "next_days", "days_ago", "this_month"})
+RELATIVE = frozenset(
+    {
+        "today", "within_days", "next_days", "days_ago", "in_days", "days_ago_exactly", "in_days_exactly",
+        "last_month", "this_month", "next_month",
+    }
+)  # fmt: skip
+
+
+def month_days(day: date) -> list[str]:
+    """The month-days ("MM-DD") of which `day` is the anniversary: 28 February of a common year is that of the 29th too."""
+    found = [f"{day:%m-%d}"]
+    if found == ["02-28"] and (day + timedelta(days=1)).day == 1:
+        found.append("02-29")
+    return found
 
 
 def date_q(expression: Combinable, operator: str, values: list[str], now: datetime) -> Q:
@@ -141,6 +164,11 @@ def date_q(expression: Combinable, operator: str, values: list[str], now: dateti
         if before:
             q &= Q(LessThan(expression, before.isoformat()))
         return q
+    if operator in {"anniversary", "month_of_year"}:  # of any year
+        today = now.astimezone(LOCAL).date()
+        if operator == "month_of_year":
+            return there & Q(Exact(Substr(expression, 6, 2), f"{today:%m}"))
+        return there & Q(In(Substr(expression, 6, 5), month_days(today)))
     if operator == "empty":
         return ~there
     if operator == "not_empty":

@@ -6,6 +6,7 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -55,13 +56,17 @@ class Condition:
         return stored
 
 
-def validate_condition(condition: Any, *, campaign_id: int | None = None) -> dict[str, Any]:
+def validate_condition(
+    condition: Any, *, campaign_id: int | None = None, more: Mapping[str, Item] | None = None
+) -> dict[str, Any]:
     """The condition in canonical form, to be stored; ValidationError names the block and says what is wrong."""
-    return read_condition(condition, campaign_id=campaign_id).as_json()
+    return read_condition(condition, campaign_id=campaign_id, more=more).as_json()
 
 
-def read_condition(condition: Any, *, campaign_id: int | None = None) -> Condition:
-    """Any JSON → a Condition of one mode (APP-1: None = all campaigns); ValidationError with one message for every block
+def read_condition(
+    condition: Any, *, campaign_id: int | None = None, more: Mapping[str, Item] | None = None
+) -> Condition:
+    """Any JSON → a Condition of one mode (APP-1: None = all campaigns; `more`: items known in this place only); ValidationError with one message for every block
     that is wrong or names an item of another mode."""
     if not isinstance(condition, dict):
         raise ValidationError(
@@ -92,7 +97,7 @@ def read_condition(condition: Any, *, campaign_id: int | None = None) -> Conditi
     keys = [
         block["item"] for block in blocks if isinstance(block, dict) and isinstance(block.get("item"), str)
     ]
-    items = items_for(keys, campaign_id) if keys else {}
+    items = items_for(keys, campaign_id, more) if keys else {}
     clean, problems = [], []
     for number, block in enumerate(blocks, start=1):
         try:

@@ -4,7 +4,7 @@ Fields: match, expression, blocks (how many), and per block n: item-n, operator-
 each in a text area), values-n-<part> for a record. Everything works as plain form posts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,14 +66,16 @@ class Editor:
         return len(self.blocks) >= MAX_BLOCKS
 
 
-def raw_condition(data: QueryDict, *, campaign_id: int | None = None) -> dict[str, Any]:
+def raw_condition(
+    data: QueryDict, *, campaign_id: int | None = None, more: Mapping[str, Item] | None = None
+) -> dict[str, Any]:
     """The posted fields as a condition that nobody has checked yet."""
     try:
         count = min(max(int(data.get("blocks", "1")), 0), MAX_BLOCKS)
     except ValueError:
         count = 1
     match = data.get("match", "all")
-    items = all_items(campaign_id)
+    items = all_items(campaign_id) | dict(more or {})
     return {
         "match": match if match in MATCHES else "all",
         "expression": data.get("expression", ""),
@@ -115,13 +117,17 @@ def to_search(condition: dict[str, Any]) -> dict[str, Any]:
 
 
 def editor_for(
-    condition: Any, error: ValidationError | None = None, *, campaign_id: int | None = None
+    condition: Any,
+    error: ValidationError | None = None,
+    *,
+    campaign_id: int | None = None,
+    more: Mapping[str, Item] | None = None,
 ) -> Editor:
-    """What to draw for a condition that may be unfinished or wrong."""
+    """What to draw for a condition that may be unfinished or wrong. `more`: items that are offered in this place only, first."""
     shape = condition if isinstance(condition, dict) else {}
     blocks = shape.get("blocks")
     blocks = [block for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
-    items = all_items(campaign_id)
+    items = dict(more or {}) | all_items(campaign_id)
     groups: dict[str, list[Item]] = {}
     for item in items.values():
         groups.setdefault(str(item.group), []).append(item)

@@ -1,5 +1,6 @@
 """Condition → one QuerySet of leads: one SQL statement, no joins, usable as a CTE by mail/recipients."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from leads.models import LeadQuerySet
 from leads.scope import leads_in
 from leads.search.condition import Condition, read_condition
 from leads.search.expression import And, Block, Node, Not
+from leads.search.registry import Item
 
 
 def leads_matching(condition: Any, *, now: datetime, campaign_id: int | None = None) -> LeadQuerySet:
@@ -21,6 +23,13 @@ def leads_matching(condition: Any, *, now: datetime, campaign_id: int | None = N
     read = read_condition(condition, campaign_id=campaign_id)
     leads = leads_in(campaign_id)
     return leads if read.tree is None else leads.filter(_compile(read.tree, read, now))
+
+
+def condition_q(condition: Any, *, now: datetime, more: Mapping[str, Item] | None = None) -> Q:
+    """The condition on Lead by itself: true or false for every lead, never NULL. For the all-campaign mode, with `more`
+    items of the place where it is asked. ValidationError as leads_matching."""
+    read = read_condition(condition, more=more)
+    return Q() if read.tree is None else _compile(read.tree, read, now)
 
 
 def _compile(node: Node, condition: Condition, now: datetime) -> Q:

@@ -5,7 +5,7 @@ A search belongs to a mode (APP-1), and so do the items it may use: `all_items` 
 an item of another mode, or of another campaign, is unknown there. Only descriptions know every mode: `items_anywhere`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -37,11 +37,13 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     ItemType.BOOL: ("is",),
     ItemType.NUMBER: ("is", "is_not", "lt", "le", "gt", "ge", "between", "empty", "not_empty"),
     ItemType.DATE: (
-        "is", "is_not", "lt", "le", "gt", "ge", "between", "today", "within_days", "days_ago", "next_days", "this_month",
+        "is", "is_not", "lt", "le", "gt", "ge", "between", "today", "within_days", "days_ago", "days_ago_exactly",
+        "next_days", "in_days", "in_days_exactly", "last_month", "this_month", "next_month", "anniversary", "month_of_year",
         "empty", "not_empty",
     ),
     ItemType.DATETIME: (
-        "is", "is_not", "lt", "le", "gt", "ge", "between", "today", "within_days", "days_ago", "this_month",
+        "is", "is_not", "lt", "le", "gt", "ge", "between", "today", "within_days", "days_ago", "days_ago_exactly",
+        "last_month", "this_month",
         "empty", "not_empty",
     ),
     ItemType.RECORD: ("is", "is_not"),
@@ -53,10 +55,15 @@ _ONE, _TWO, _NONE, _MANY = (1, 1), (2, 2), (0, 0), (1, MAX_VALUES)
 ARITY: dict[str, tuple[int, int]] = {
     "is": _MANY, "is_not": _MANY, "contains": _MANY, "not_contains": _MANY, "starts_with": _MANY,
     "lt": _ONE, "le": _ONE, "gt": _ONE, "ge": _ONE, "between": _TWO,
-    "within_days": _ONE, "days_ago": _ONE, "next_days": _ONE,
-    "today": _NONE, "this_month": _NONE, "empty": _NONE, "not_empty": _NONE,
+    "within_days": _ONE, "days_ago": _ONE, "days_ago_exactly": _ONE,
+    "next_days": _ONE, "in_days": _ONE, "in_days_exactly": _ONE,
+    "today": _NONE, "last_month": _NONE, "this_month": _NONE, "next_month": _NONE,
+    "anniversary": _NONE, "month_of_year": _NONE,
+    "empty": _NONE, "not_empty": _NONE,
 }  # fmt: skip
-IN_DAYS = frozenset({"within_days", "days_ago", "next_days"})  # their value is a number of days
+IN_DAYS = frozenset(
+    {"within_days", "days_ago", "days_ago_exactly", "next_days", "in_days", "in_days_exactly"}
+)  # their value is a number of days
 
 
 def no_choices() -> Choices:
@@ -174,14 +181,16 @@ def all_items(campaign_id: int | None = None) -> dict[str, Item]:
     return items
 
 
-def items_for(keys: Iterable[str], campaign_id: int | None = None) -> dict[str, Item]:
-    """Like all_items, but in the all-campaign mode the database is asked only when one of the keys is not a registered
+def items_for(
+    keys: Iterable[str], campaign_id: int | None = None, more: Mapping[str, Item] | None = None
+) -> dict[str, Item]:
+    """`more`: items that are known in this place only (a magazine's delivery filter). Like all_items, but in the all-campaign mode the database is asked only when one of the keys is not a registered
     one. A key that is missing in the answer is unknown in this mode."""
     if campaign_id is None:
-        items = _registered(ALL)
+        items = _registered(ALL) | dict(more or {})
         if all(key in items for key in keys):
             return items
-    return all_items(campaign_id)
+    return all_items(campaign_id) | dict(more or {})
 
 
 def items_anywhere(keys: Collection[str]) -> dict[str, Item]:

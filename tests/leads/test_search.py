@@ -8,7 +8,7 @@ from django.db import connection
 
 from leads.models import Lead, LeadColumn
 from leads.search import EVERYONE, leads_matching, validate_condition
-from leads.search.registry import ARITY, ItemType, all_items
+from leads.search.registry import ARITY, IN_DAYS, ItemType, all_items
 from mail.models import Delivery
 from tests.factories import make_job, make_lead, make_template
 
@@ -288,7 +288,7 @@ def sample_values(item, operator):
                 if part.key in samples or part.reference
             }
         ]
-    if operator in {"within_days", "days_ago", "next_days"}:
+    if operator in IN_DAYS:
         return ["7"]
     if item.reference or item.type == ItemType.NUMBER:
         return ["1", "2"][:least]
