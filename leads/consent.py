@@ -1,6 +1,7 @@
 """Consent (OPT-1, OPT-2, OPT-10): who opted out, who wants mail, and the evidence for both.
 
-配信停止 is set by the recipient's own act alone, and lifted by it (`resubscribe`, of my page): no administrator can do either.
+配信停止 is set by the recipient's own act alone, and lifted by it (`resubscribe`, of my page; `lift_unsubscription`, when
+they register for a magazine and prove their address): no administrator can do either.
 """
 
 from datetime import datetime
@@ -59,20 +60,55 @@ def _stopped_by_a_merge(lead: Lead) -> bool:
 def resubscribe(lead: Lead, *, evidence: str, source: str = "", ip: str | None = None, now: datetime) -> bool:
     """The recipient takes 配信停止 back and wants mail: for my page only, where they proved who they are. False (and nothing
     written) if they had not unsubscribed."""
+    return _lift(
+        lead,
+        DmPermission.WANTED,
+        ConsentRecord.Change.GRANTED,
+        evidence=evidence,
+        source=source,
+        ip=ip,
+        now=now,
+    )
+
+
+def lift_unsubscription(
+    lead: Lead, *, evidence: str, source: str = "", ip: str | None = None, now: datetime
+) -> bool:
+    """The person asked for one magazine, and proved that the address is theirs: 配信停止 ends, because it would keep that
+    magazine from them (MAG-12). DM許可 stays 希望しない: they did not ask for the wizard's mail. False (and nothing written)
+    if they had not unsubscribed."""
+    return _lift(
+        lead,
+        DmPermission.UNWANTED,
+        ConsentRecord.Change.LIFTED,
+        evidence=evidence,
+        source=source,
+        ip=ip,
+        now=now,
+    )
+
+
+def _lift(
+    lead: Lead,
+    permission: DmPermission,
+    change: str,
+    *,
+    evidence: str,
+    source: str,
+    ip: str | None,
+    now: datetime,
+) -> bool:
     with transaction.atomic():
         current = Lead.objects.select_for_update().get(pk=lead.pk)
         if current.unsubscribed_at is None or current.deleted_at is not None:
             return False
         since, old = current.unsubscribed_at, current.dm_permission
-        Lead.objects.filter(pk=lead.pk).update(
-            unsubscribed_at=None, dm_permission=DmPermission.WANTED, updated_at=now
-        )
-        lead.unsubscribed_at, lead.dm_permission, lead.updated_at = None, DmPermission.WANTED, now
-        add_record(lead, ConsentRecord.Change.GRANTED, evidence=evidence, source=source, ip=ip, now=now)
-        changes = {
-            "unsubscribed_at": [since.isoformat(), None],
-            "dm_permission": [old, DmPermission.WANTED.value],
-        }
+        Lead.objects.filter(pk=lead.pk).update(unsubscribed_at=None, dm_permission=permission, updated_at=now)
+        lead.unsubscribed_at, lead.dm_permission, lead.updated_at = None, permission, now
+        add_record(lead, change, evidence=evidence, source=source, ip=ip, now=now)
+        changes: dict[str, list[str | None]] = {"unsubscribed_at": [since.isoformat(), None]}
+        if old != permission:
+            changes["dm_permission"] = [old, permission.value]
         detail = {"at": now.isoformat(), "evidence": evidence, "source": source, "changes": changes}
         audit.record("lead.resubscribe", user=None, target=lead, detail=detail, ip=ip)
     return True

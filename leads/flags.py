@@ -30,9 +30,10 @@ class Way(models.TextChoices):
     API_APPLICATION_POST = "api_application_post", _("API application.post")
     CSV_ADD = "csv_add", _("CSV, new leads")
     COMMAND = "command", _("Command")
+    MAGAZINE = "magazine", _("Registration for a magazine")
 
 
-RESETTING = frozenset(Way) - {Way.CSV_ADD, Way.COMMAND}  # FLAG-3
+RESETTING = frozenset(Way) - {Way.CSV_ADD, Way.COMMAND, Way.MAGAZINE}  # FLAG-3
 SETTING_DIRECTLY = frozenset({Way.ADMIN_EDIT, Way.API_VISITOR_PUT})  # FLAG-5
 
 

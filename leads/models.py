@@ -164,6 +164,7 @@ class ConsentRecord(models.Model):
         GRANTED = "granted", _("Wants mail")
         REFUSED = "refused", _("Does not want mail")
         UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
+        LIFTED = "lifted", _("Unsubscription taken back")  # without wanting the wizard's mail
 
     class Evidence(models.TextChoices):
         FORM = "form", pgettext_lazy("evidence", "Form")

@@ -10,6 +10,7 @@ from mail.models import (
     MailSettings,
     MailTemplate,
     Reader,
+    ReaderState,
     SendingDomain,
     SendJob,
     StepMail,
@@ -27,6 +28,18 @@ def register() -> None:
     register_target(Target("magazine", _("Mail magazine"), "", Magazine))
     register_target(Target("story", _("Story"), "", Story))
     register_target(Target("reader", _("Reader"), "", Reader))
+    register_action("magazine.create", _("Magazine made"))
+    register_action("magazine.change", _("Settings of a magazine changed"))
+    register_action("magazine.archive", _("Magazine archived"))
+    register_action("magazine.restore", _("Magazine restored"))
+    register_action("magazine.blacklist_release", _("Address taken off a magazine's blacklist"))
+    register_action("reader.register", _("Reader registered by an administrator"))
+    register_action("reader.edit", _("Reader changed"))
+    register_action("reader.stop_many", _("Readers stopped together"))
+    register_action("reader.remove_many", _("Readers removed together"))
+    register_detail("readers", _("Readers"))
+    register_detail("reader_state", _("State of the reader"), ReaderState.choices)
+    register_detail("failures_reset", _("Failures until then"))
     register_target(Target("delivery", _("Single mail"), "delivery", Delivery))
     register_target(Target("mailsettings", _("Mail settings"), "", MailSettings))
     register_target(Target("sendingdomain", _("Sending domain"), "sending_domain", SendingDomain))
