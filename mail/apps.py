@@ -20,6 +20,8 @@ class MailConfig(AppConfig):
         from mail.delivery.retries import register_retry_settings
         from mail.lead_panel import register_why_panel
         from mail.magazines.filters import register as register_filter_items
+        from mail.magazines.merge_values import reader_fields
+        from mail.merge_fields import register_magazine_fields
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
         from mail.step_settings import register_step_settings
@@ -29,6 +31,7 @@ class MailConfig(AppConfig):
 
         magazine_pages.register()
         register_filter_items()
+        register_magazine_fields(reader_fields)
         lead_merge.register()
         campaign_copy.register()
         automatic_start.register()

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Protocol
 
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -58,10 +59,30 @@ def register_merge_field(field: MergeField) -> None:
     _FIELDS[field.name] = field
 
 
-def merge_fields() -> list[MergeField]:
-    """All fields in the picker's order, the users' own columns last. One query."""
+class OfMagazine(Protocol):
+    """(magazine_id, taken names) → the fields that this magazine's mails have besides."""
+
+    def __call__(self, magazine_id: int, *, taken: set[str]) -> list[MergeField]: ...
+
+
+_OF_MAGAZINE: list[OfMagazine] = []
+
+
+def register_magazine_fields(fields: OfMagazine) -> None:
+    """Filled by mail/magazines/merge_values.py."""
+    if fields not in _OF_MAGAZINE:
+        _OF_MAGAZINE.append(fields)
+
+
+def merge_fields(magazine_id: int | None = None) -> list[MergeField]:
+    """All fields in the picker's order, the users' own columns last. One query. `magazine_id`: of a magazine's mails, which
+    know its free items too, first; a name of theirs goes before a column's."""
     taken = {name for field in _FIELDS.values() for name in field.names}
-    return [*_FIELDS.values(), *(_column_field(column, taken) for column in LeadColumn.objects.all())]
+    own = [] if magazine_id is None else [
+        field for fields in _OF_MAGAZINE for field in fields(magazine_id, taken=taken)
+    ]  # fmt: skip
+    taken |= {name for field in own for name in field.names}
+    return [*own, *_FIELDS.values(), *(_column_field(column, taken) for column in LeadColumn.objects.all())]
 
 
 def values_for(
@@ -70,6 +91,7 @@ def values_for(
     now: datetime,
     names: Iterable[str] | None = None,
     campaign_id: int | None = None,
+    magazine_id: int | None = None,
 ) -> dict[int, dict[str, str]]:
     """{lead id: {name: text}} for every lead and every name asked for, empty where the lead has no value.
 
@@ -81,7 +103,7 @@ def values_for(
     asked = None if names is None else list(names)
     by_name = {name: field for field in _FIELDS.values() for name in field.names}
     if asked is None or not by_name.keys() >= set(asked):
-        by_name = {name: field for field in merge_fields() for name in field.names}
+        by_name = {name: field for field in merge_fields(magazine_id) for name in field.names}
     wanted = by_name.keys() if asked is None else [name for name in asked if name in by_name]
     columns: dict[str, Mapping[int, str]] = {}
     merged: dict[int, dict[str, str]] = {lead.id: {} for lead in leads}
@@ -130,9 +152,9 @@ def check_names(source: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(reference.name for reference in references))
 
 
-def known_names() -> list[str]:
-    """Every name that may be merged. One query."""
-    return [name for field in merge_fields() for name in field.names]
+def known_names(magazine_id: int | None = None) -> list[str]:
+    """Every name that may be merged (in the mails of a magazine). One query, two for a magazine."""
+    return [name for field in merge_fields(magazine_id) for name in field.names]
 
 
 # What people coming from other products write.
