@@ -18,13 +18,18 @@ from mail.merge_fields import values_for
 from mail.message import Skeleton, snapshot_content, store_snapshot
 from mail.models.delivery import Delivery, DeliveryState
 from mail.models.send_job import WAITING, JobState, RecipientRule, SendJob
+from mail.models.story import Story, StoryKind
 from mail.models.template import TemplateSnapshot
 from mail.recipients.plan import plan_of
 from mail.recipients.resolve import release_reserved, resolve
 from mail.send_jobs import LOCKED_BEFORE_START, count, finish_if_empty, job_label, problems, sender_alignment
+from mail.stories.content import counting_of, snapshot_of
+from mail.stories.turns import turns_decided
 from settings import audit
 
 logger = logging.getLogger(__name__)
+
+_WITH = ("template", "created_by", "story__magazine", "story__template", "story__date_item")
 
 
 def due(now: datetime) -> list[int]:
@@ -62,9 +67,10 @@ def run(job_id: int, *, now: datetime) -> bool:
     if not taken and not SendJob.objects.filter(pk=job_id, state=JobState.RESOLVING).exists():
         return False
     try:
-        waiting = SendJob.objects.select_related("template", "created_by").get(pk=job_id)
+        waiting = SendJob.objects.select_related(*_WITH).get(pk=job_id)
         aligned = sender_alignment(waiting, now=now)
-        if waiting.count_clicks and waiting.template is not None:
+        counts = waiting.count_clicks or (waiting.story is not None and waiting.story.count_clicks)
+        if counts and waiting.template is not None:
             _counted(waiting)  # registers what is new to the register before the long transaction
         job = _start(job_id, now=now, aligned=aligned)
     except (OperationalError, InterfaceError):  # the database is away or busy: the tick calls again
@@ -99,6 +105,8 @@ def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob 
         )
         if job is None:
             return None
+        if job.story_id is not None:
+            job.story = _held_story(job.story_id)
         if halted := next(
             (problem for problem in problems(job, now=now, aligned=aligned) if problem.severity == "error"),
             None,
@@ -107,41 +115,47 @@ def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob 
             return None
         assert job.template is not None
         job.started_at = now
-        job.purpose = job.template.purpose
+        job.halt_reason = ""
         content, job.links_changed = _counted(job)
         job.snapshot = store_snapshot(content)
         if job.rule == RecipientRule.BY_USER:
+            job.purpose = job.template.purpose
             release_reserved(job, now=now)
             _keep_merge_values(job, job.snapshot, now=now)
         else:
             plan = plan_of(job)
             resolve(job, plan, now=now)
-            job.skip_duplicates = plan.skip_duplicates
+            job.purpose, job.condition, job.skip_duplicates = (
+                plan.purpose,
+                plan.condition,
+                plan.skip_duplicates,
+            )
             job.decided_at = now
+            if job.story is not None and job.story.kind == StoryKind.STEP:
+                turns_decided(job.story.magazine_id, job.story.pk, job.pk, now=now)
         job.state = JobState.SENDING
-        job.halt_reason = ""
-        job.save(
-            update_fields=[
-                "state",
-                "started_at",
-                "purpose",
-                "snapshot",
-                "links_changed",
-                "skip_duplicates",
-                "decided_at",
-                "halt_reason",
-            ]
-        )
+        job.save()
         transaction.on_commit(lambda: hint("mail.tasks.deliver_job", job.pk))
     return job
 
 
+def _held_story(story_id: int) -> Story:
+    """Whoever changes the story does it before this start or after it."""
+    stories = Story.objects.select_for_update(of=("self",), no_key=True)
+    return stories.select_related("magazine", "template", "date_item").get(pk=story_id)
+
+
 def _counted(job: SendJob) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """TRK-5: the template as it is now, with those of the chosen URLs that stand in it; and what changed."""
+    """TRK-5: the template as it is now, with those of the chosen URLs that stand in it; and what changed. A story says at each
+    start what it counts."""
     assert job.template is not None
-    return with_counting(
-        snapshot_content(job.template), job, campaign_id=job.campaign_id, user=job.created_by
-    )
+    if job.story is not None:
+        content = snapshot_of(job.story)
+        for name, value in counting_of(job.story).items():
+            setattr(job, name, value)
+    else:
+        content = snapshot_content(job.template)
+    return with_counting(content, job, campaign_id=job.campaign_id, user=job.created_by)
 
 
 def _keep_merge_values(job: SendJob, snapshot: TemplateSnapshot, *, now: datetime) -> None:

@@ -6,7 +6,8 @@
 
 RSV-4: the same content, values, ids and `sent_at` give the same bytes, so what was sent can be shown for ever. That holds for
 counted mails too (TRK-1): the content of their snapshot has `"counted": {URL as written: CountedUrl id}` and `"opens": True`
-(mail/click_count.py), and the links are made of these ids and the delivery's while it merges.
+(mail/click_count.py), and the links are made of these ids and the delivery's while it merges. That of a story has
+`"magazine": id`: its 配信停止URL is the reader's (OPT-7).
 Line ends are CRLF throughout and nothing else (SMTP smuggling); dot-stuffing is the SMTP client's work.
 """
 
@@ -131,6 +132,7 @@ class Skeleton:
         self.form = MailForm(content["form"])
         self.charset = Charset(content["charset"])
         self.advertising = content["purpose"] == Purpose.ADVERTISING
+        self.magazine_id: int | None = content.get("magazine")
         self._text = self.form != MailForm.HTML
         self._html = self.form != MailForm.TEXT
         sources = {"subject": content["subject"], "from_name": content["from_name"]}
@@ -174,9 +176,10 @@ class Skeleton:
     ) -> BuiltMail:
         """The mail of one lead. `address` overrides the lead's address in `values` (a test mail needs it: where it
         goes). Raises MergeProblem when an address field or the sender came out unusable."""
-        if self.test:
-            values = {**values, **dict.fromkeys(_OPT_OUT_NAMES, links.opt_out_url(links.NOBODY))}
-        elif address is not None:
+        if self.test or self.magazine_id is not None:
+            whose = links.NOBODY if self.test or lead_id is None else lead_id
+            values = {**values, **dict.fromkeys(_OPT_OUT_NAMES, self._opt_out_url(whose))}
+        if address is not None and not self.test:
             values = with_address(values, address)
         if self._marks or self._opens:
             values = {**values, **self._links(delivery_id)}
@@ -229,6 +232,12 @@ class Skeleton:
             text=text.text,
             html=html.text,
         )
+
+    def _opt_out_url(self, lead_id: int) -> str:
+        """OPT-7: of a magazine's mail it is the reader's. The one of List-Unsubscribe knows its delivery, and by it the magazine."""
+        if self.magazine_id is not None:
+            return links.reader_opt_out_url(self.magazine_id, lead_id)
+        return links.opt_out_url(lead_id)
 
     def _add_marks(self, part: str, source: str) -> str:
         """TRK-1: a merge field of our own in the place of each counted URL, and the image by which opens are seen."""

@@ -26,12 +26,15 @@ from settings.models import User
 STATES = (JobState.SENDING, JobState.PAUSED, JobState.DONE)
 CAN_PASS = (Cause.FULL, Cause.TEMPORARY, Cause.OURS)
 
-# FLAG: an address whose flag is 無効 by now is left alone. Rows from before causes were stored go by their code.
+# FLAG, MAG-1: an address whose flag is 無効 by now, and a reader who is not 配信可能 any more, is left alone. Rows from before causes were stored go by their code.
 _FAILED = """
-d.state = 'error' AND d.kind = 'wizard' AND d.code IS NOT NULL
+d.state = 'error' AND d.kind IN ('wizard', 'magazine') AND d.code IS NOT NULL
 AND (d.cause = ANY(%(causes)s) OR d.code IN (%(exhausted)s, %(no_route)s) AND d.cause NOT IN ('no_host', 'no_mailbox')
      OR d.cause = '' AND d.code BETWEEN 42400 AND 42499)
 AND EXISTS (SELECT FROM leads_lead l WHERE l.id = d.lead_id AND l.deleted_at IS NULL AND l.email_valid)
+AND (d.kind = 'wizard' OR EXISTS (
+    SELECT FROM mail_reader r JOIN mail_sendjob j ON j.magazine_id = r.magazine_id
+     WHERE j.id = d.job_id AND r.lead_id = d.lead_id AND r.state = 'deliverable'))
 """
 _UNKNOWN = "d.state = 'unknown'"
 

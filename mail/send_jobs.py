@@ -38,6 +38,7 @@ from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.recipients.resolve import expected_counts, resolve
 from mail.refused import Refused as Refused
 from mail.smtp.replies import DELIVERED
+from mail.stories.problems import story_problems
 from mail.template_check import check_template
 from settings import audit
 from settings.models import User
@@ -216,6 +217,8 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
 
     Inside a transaction hand over what `sender_alignment` said before it: asking DNS takes seconds.
     """
+    if job.story is not None:
+        return story_problems(job.story, now=now, aligned=aligned)
     found: list[Problem] = []
     if job.template is None:
         return [Problem("no_template", _("Choose a template."))]
@@ -289,6 +292,8 @@ def not_applicants_text(lead_ids: list[int]) -> str:
 def sender_alignment(job: SendJob, *, now: datetime) -> Alignment | None:
     """RATE-5: whether SPF or DKIM vouches for the sender; may ask DNS, for seconds. None without a template.
     Without SMP_REQUIRE_ALIGNMENT and a DNS of one's own (development) only what is stored counts."""
+    if job.story is not None:
+        return alignment_of(job.story.magazine.from_address, now=now)
     return None if job.template is None else alignment_of(job.template.from_address, now=now)
 
 
@@ -359,6 +364,8 @@ def confirm(job: SendJob, *, user: User | None, now: datetime, ip: str | None = 
 
 def job_label(job: SendJob) -> str:
     """How 操作履歴 calls a job: by what it sends."""
+    if job.story is not None:
+        return job.story.name
     return job.template.name if job.template is not None else str(job.pk)
 
 

@@ -200,6 +200,8 @@ def write_draft(
         "charset": str(values["charset"]),
         "attachments": [*stay, *added],
     }
+    if "magazine" in before:  # its one-click link stays the reader's (OPT-7)
+        content["magazine"] = before["magazine"]
     try:
         _build(content, original, now)
     except ValueError as error:

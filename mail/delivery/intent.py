@@ -1,7 +1,8 @@
 """Step 3 of the sending promise: claimed → handing_over, committed to disk before the final dot goes out.
 
 From this commit on a mail may have been taken by the receiver; before it, it certainly was not. The same statement
-looks for the last time at everything that may forbid the mail: a late opt-out (OPT-6), a deleted lead, 緊急停止, 一時停止.
+looks for the last time at everything that may forbid the mail: a late opt-out (OPT-6), of magazine mail the reader's, a deleted
+lead, 緊急停止, 一時停止.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ class Intent:
     address: str
 
 
-# What forbids a mail, in the order of EXC-1. A test mail goes to an administrator: the lead lends only its values. A mail
+# What forbids a mail, in the order of EXC-1. Who stopped as a reader, or is none any more, left the magazine; who is stopped by
+# errors only, since the start, did not. A test mail goes to an administrator: the lead lends only its values. A mail
 # whose first part was taken (the lead's own address, ADDR-4) was handed over: it is not called back for the copies; in a
 # stopped job the copies are left out by send_jobs.settle_stopped.
 _FORBIDDEN = """
@@ -36,6 +38,9 @@ CASE WHEN d.accepted <> '{}' THEN ''
      WHEN l.deleted_at IS NOT NULL AND d.kind <> 'test' THEN 'deleted'
      WHEN l.unsubscribed_at IS NOT NULL AND d.kind <> 'test'
           AND (j.purpose = 'advertising' OR s.content ->> 'purpose' = 'advertising') THEN 'unsubscribed_late'
+     WHEN (d.kind = 'magazine' OR d.kind = 'single' AND s.content ? 'magazine') AND NOT EXISTS (
+          SELECT FROM mail_reader r WHERE r.magazine_id = COALESCE(j.magazine_id, (s.content ->> 'magazine')::bigint)
+             AND r.lead_id = d.lead_id AND r.state <> 'stopped') THEN 'reader_left_late'
      WHEN j.state IN ('stopped', 'deleted') THEN 'stopped'
      WHEN d.step_mail_id IS NOT NULL
           AND EXISTS (SELECT FROM mail_stepmail m WHERE m.id = d.step_mail_id AND m.state = 'deleted') THEN 'step_deleted'

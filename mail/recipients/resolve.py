@@ -5,30 +5,48 @@ What this module does not do: change a job's state (mail/send_jobs.py) or send a
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Q, QuerySet
+from django.db.models import (
+    BooleanField,
+    Case,
+    Exists,
+    F,
+    FilteredRelation,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+    When,
+)
 
 from leads.models import Lead
 from leads.scope import narrow_to
-from leads.search import leads_matching
+from leads.search import EVERYONE, leads_matching
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import RecipientRule, SendJob
+from mail.models.story import StoryTurn, TurnState
 from mail.models.template import Purpose
-from mail.recipients.plan import Plan
+from mail.recipients.plan import Plan, ReaderScope
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 
-DECISION = (Path(__file__).parent / "resolve.sql").read_text(encoding="utf-8")
+# Without its comments: they name the places that are filled, and a value with a line end would leave the comment.
+DECISION = re.sub(r"--.*", "", (Path(__file__).parent / "resolve.sql").read_text(encoding="utf-8"))
 COLUMNS = (
     "id", "email", "email_norm", "email_malformed", "email_valid", "registration", "dm_permission",
-    "unsubscribed_at", "deleted_at",
+    "unsubscribed_at", "deleted_at", "reader_state", "matches",
 )  # fmt: skip
 # A worker's session may have 4 MB; with it the duplicates of a million leads spill to disk and cost seconds.
 WORK_MEMORY = "256MB"
@@ -49,14 +67,56 @@ class Counts:
 
 def candidates(plan: Plan, *, now: datetime) -> QuerySet[Lead, Any]:
     """Everyone in scope. By user the ticked leads, deleted ones too (they get their own reason, TGT-2). Inside a
-    campaign its applicants only."""
-    if plan.rule == RecipientRule.BY_USER:
-        leads: QuerySet[Lead] = narrow_to(Lead.objects.filter(id__in=plan.lead_ids), plan.campaign_id)
+    campaign its applicants only; of a magazine its readers."""
+    leads: QuerySet[Lead, Any]
+    if plan.readers is not None:
+        leads = _readers(plan, plan.readers, now=now)
+    elif plan.rule == RecipientRule.BY_USER:
+        leads = _no_readers(narrow_to(Lead.objects.filter(id__in=plan.lead_ids), plan.campaign_id))
     else:
         if plan.condition is None:
             raise ValueError("a by-search plan needs a condition")
-        leads = leads_matching(plan.condition, now=now, campaign_id=plan.campaign_id)
+        leads = _no_readers(leads_matching(plan.condition, now=now, campaign_id=plan.campaign_id))
     return leads.order_by().values_list(*COLUMNS)
+
+
+def _no_readers(leads: QuerySet[Lead]) -> QuerySet[Lead, Any]:
+    """Constants, so that the planner throws away what is asked of readers only."""
+    return leads.annotate(reader_state=Value(""), matches=Value(True))
+
+
+def _readers(plan: Plan, scope: ReaderScope, *, now: datetime) -> QuerySet[Lead, Any]:
+    """A magazine's readers, each with the state of the reader (MAG-1) and whether the delivery filter matches (MAG-7)."""
+    leads = (
+        Lead.objects.filter(deleted_at=None)
+        .alias(reader=FilteredRelation("readers", condition=Q(readers__magazine_id=scope.magazine_id)))
+        .filter(reader__magazine_id=scope.magazine_id)
+        .annotate(reader_state=F("reader__state"), matches=_filter(plan, now=now))
+    )
+    if scope.turns_of is not None:
+        turns = StoryTurn.objects.filter(
+            story_id=scope.turns_of, state=TurnState.WAITING, due_at__lte=now, lead_id=OuterRef("pk")
+        )
+        leads = leads.filter(Exists(turns))
+    if scope.date_item:
+        ends = [Q(date__endswith=day) for day in scope.days]
+        # Django's own key lookup takes a number for a place in a list.
+        date = Func(
+            F("reader__values"),
+            Value(scope.date_item),
+            function="jsonb_extract_path_text",
+            output_field=TextField(),
+        )
+        leads = leads.alias(date=date).filter(reduce(or_, ends, Q(pk__in=[])))
+    return leads
+
+
+def _filter(plan: Plan, *, now: datetime) -> Value | Case:
+    """Judged reader by reader, beside the other reasons: it says to whom, never whom not (MAG-7)."""
+    if plan.condition is None or plan.condition == EVERYONE:
+        return Value(True)
+    among = leads_matching(plan.condition, now=now).values("pk")
+    return Case(When(pk__in=among, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
 def _statement(
@@ -69,7 +129,10 @@ def _statement(
         sql, positional = (everyone.filter(among) if among is not None else everyone).query.sql_with_params()
     except EmptyResultSet:  # Django knows without asking that nobody matches
         sql, positional = (
-            Lead.objects.extra(where=["false"]).order_by().values_list(*COLUMNS).query.sql_with_params()
+            _no_readers(Lead.objects.extra(where=["false"]))
+            .order_by()
+            .values_list(*COLUMNS)
+            .query.sql_with_params()
         )
     named = {f"candidate_{index}": value for index, value in enumerate(positional)}
     # Django writes %s and %%; the statement around it has named parameters.
@@ -97,17 +160,18 @@ def resolve(job: SendJob, plan: Plan, *, now: datetime, state: str = DeliverySta
     """
     ending = """
 INSERT INTO mail_delivery (job_id, lead_id, kind, campaign_id, template_id, state, reason, decided_at, address, dm_permission,
-    email_valid, registration, unsubscribed_at, related_id, next_at, attempts, subject, enhanced_status, reply,
+    email_valid, registration, unsubscribed_at, reader_state, related_id, next_at, attempts, subject, enhanced_status, reply,
     remote_host, failed_address)
-SELECT %(job)s, lead_id, 'wizard', %(campaign)s::bigint, %(template)s, CASE reason WHEN '' THEN %(state)s ELSE 'excluded' END, reason, %(now)s,
-    address, dm_permission, email_valid, registration, unsubscribed_at, related_id,
+SELECT %(job)s, lead_id, %(kind)s, %(campaign)s::bigint, %(template)s, CASE reason WHEN '' THEN %(state)s ELSE 'excluded' END, reason, %(now)s,
+    address, dm_permission, email_valid, registration, unsubscribed_at, reader_state, related_id,
     CASE WHEN reason = '' THEN %(next_at)s::timestamptz END, 0, '', '', '', '', ''
 FROM decision
 ON CONFLICT (job_id, lead_id) WHERE job_id IS NOT NULL DO NOTHING
 """
     next_at = now if state == DeliveryState.QUEUED else None
     values = {
-        "job": job.pk, "campaign": plan.campaign_id, "state": str(state), "now": now, "next_at": next_at,
+        "job": job.pk, "kind": str(plan.kind), "campaign": plan.campaign_id, "state": str(state), "now": now,
+        "next_at": next_at,
     }  # fmt: skip
     sql, parameters = _statement(plan, ending, values, now=now)
     with connection.cursor() as cursor:

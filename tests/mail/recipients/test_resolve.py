@@ -134,6 +134,24 @@ def make_delivery(lead, template, state, test=False):
     )  # fmt: skip
 
 
+def test_values_of_a_condition_stay_values(db):
+    """A value with line ends, comment marks and percent signs is a value and nothing else, wherever the statement names it."""
+    lead = make_lead(company="a\n; SELECT 1 -- %s %(job)s {few} {candidates}")
+    condition = {
+        "match": "all",
+        "blocks": [
+            {
+                "item": "lead.company",
+                "operator": "is_not",
+                "values": ["b\n; SELECT 1 -- %s %(job)s {few} {candidates}"],
+            }
+        ],
+    }
+    job = make_job(rule="by_search", condition=condition)
+    resolve(job, plan_of(job), now=NOW)
+    assert list(job.deliveries.values_list("lead_id", flat=True)) == [lead.pk]
+
+
 def test_values_of_the_moment_are_stored(db):
     """TGT-12: the decision keeps the rule's values and the time."""
     lead = make_lead(dm_permission="unwanted", email_valid=True, registration="full")
