@@ -19,17 +19,20 @@ class MailConfig(AppConfig):
         from mail.delivery.brake import register_brake_settings
         from mail.delivery.retries import register_retry_settings
         from mail.lead_panel import register_why_panel
+        from mail.magazines.failures import count_failures
         from mail.magazines.filters import register as register_filter_items
         from mail.magazines.merge_values import reader_fields
         from mail.merge_fields import register_magazine_fields
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
+        from mail.signals import delivery_failed
         from mail.step_settings import register_step_settings
         from smp.lib.bench import register_bench
         from smp.lib.mode import BOTH
         from smp.lib.navigation import Page, Tab, register_notice, register_page, register_tab
 
         magazine_pages.register()
+        delivery_failed.connect(count_failures, dispatch_uid="mail.magazines.failures")
         register_filter_items()
         register_magazine_fields(reader_fields)
         lead_merge.register()

@@ -24,6 +24,7 @@ from mail.delivery.slots import engine_slot
 from mail.delivery.sweep import sweep_all
 from mail.delivery.watchdog import watch
 from mail.hints import hint
+from mail.magazines.failures import count_missed
 from mail.models import SendJob
 from mail.reminders import remind
 from mail.step_due import decide_due
@@ -58,6 +59,8 @@ def tick() -> None:
     _apart(decide_due, now)
     if _remember("unconfirmed", "smp:unconfirmed", 1, 60):
         _apart(cancel_unconfirmed, now)
+    if _remember("missed failures", "smp:missed-failures", 1, 60):
+        _apart(count_missed, now)
     if _remember("forget", "smp:forget", 1, 3600):
         forward.forget_old(now=now)
     _remember("tick", TICK_KEY, time.time())

@@ -127,7 +127,10 @@ def register(
         if reader is None:
             reader = Reader(magazine=magazine, lead=current, way=way, registered_at=now, state_at=now)
         changes = _set_values(reader, values or {})
-        reset = _start_anew(reader, now=now) if stopped and own else {}
+        if stopped and own:
+            had = _start_anew(reader, now=now)
+            same = {"before": state, "after": state, "detail": {"failures": had}}
+            _note(magazine, current.pk, What.FAILURES_RESET, **same, **by)
         if stopped:
             if state == ReaderState.STOPPED:  # step stories count from here, not from years ago
                 reader.registered_at = now
@@ -136,8 +139,6 @@ def register(
         reader.save()
         detail: dict[str, Any] = {"changes": changes} if changes else {}
         if state != ReaderState.DELIVERABLE or (own and proved):  # consent given again is evidence too
-            if reset:
-                detail["failures"] = reset
             _note(
                 magazine, current.pk, What.REGISTERED, before=state, after=reader.state, detail=detail, **by
             )
