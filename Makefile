@@ -2,7 +2,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-TEST_WORKERS ?= 2
+# One more than two cores: whoever waits for a browser, a kill or a slow receiver leaves them to the others.
+TEST_WORKERS ?= 3
 PORT ?= 8000
 MAILS ?= 100000
 KILLS ?= 300
