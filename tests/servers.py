@@ -1,5 +1,5 @@
 """A pytest plugin (`-p tests.servers`): starts the embedded servers before Django's settings are read, once;
-xdist workers inherit the addresses. Compiles the Japanese texts when they changed. Makes passwords quick. Gives
+xdist workers inherit the addresses. Compiles the Japanese texts when they changed. Makes passwords and flushes quick. Gives
 each worker its share of the tests."""
 
 import os
@@ -45,6 +45,10 @@ def pytest_configure() -> None:
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["tests.quick_passwords.QuickHasher"]
+
+    from tests import quick_flush
+
+    quick_flush.install()
 
 
 @pytest.hookimpl(trylast=True)  # pytest-django has an order, too; it stays within a file
