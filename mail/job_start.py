@@ -9,7 +9,6 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
-from django.utils.translation import gettext as _
 
 from mail.alignment import Alignment
 from mail.click_count import with_counting
@@ -20,6 +19,7 @@ from mail.models.delivery import Delivery, DeliveryState
 from mail.models.send_job import WAITING, JobState, RecipientRule, SendJob
 from mail.models.story import Story, StoryKind
 from mail.models.template import TemplateSnapshot
+from mail.problems import unexpected_text
 from mail.recipients.plan import plan_of
 from mail.recipients.resolve import release_reserved, resolve
 from mail.send_jobs import LOCKED_BEFORE_START, count, finish_if_empty, job_label, problems, sender_alignment
@@ -80,12 +80,7 @@ def run(job_id: int, *, now: datetime) -> bool:
         with transaction.atomic():
             job = SendJob.objects.select_for_update().filter(pk=job_id, state=JobState.RESOLVING).first()
             if job is not None:
-                _halt(
-                    job,
-                    _(
-                        "The start failed unexpectedly; nothing was sent. Try again, or ask your operator to read the log."
-                    ),
-                )
+                _halt(job, unexpected_text())
         return False
     if job is None:
         return False

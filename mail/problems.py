@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from mail.alignment import Alignment, alignment
 from mail.models.template import MailTemplate, Purpose
@@ -32,3 +34,19 @@ def alignment_problems(template: MailTemplate, aligned: Alignment | None, *, now
         return []
     refused = settings.REQUIRE_ALIGNMENT and not aligned.ok and template.purpose == Purpose.ADVERTISING
     return [Problem("alignment", aligned.text, "error" if refused else "warning")]
+
+
+def unexpected_text() -> str:
+    """Why a start halted, when that was our mistake."""
+    return _(
+        "The start failed unexpectedly; nothing was sent. Try again, or ask your operator to read the log."
+    )
+
+
+def is_unexpected(text: str) -> bool:
+    """Whether a job's reason is that one, whatever language it was written in."""
+    for language, _name in settings.LANGUAGES:
+        with translation.override(language):
+            if text == unexpected_text():
+                return True
+    return False

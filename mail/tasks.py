@@ -28,6 +28,7 @@ from mail.magazines.failures import count_missed
 from mail.models import SendJob
 from mail.reminders import remind
 from mail.step_due import decide_due
+from mail.stories import starts
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,9 @@ def tick() -> None:
     _apart(handle_requests, now)
     _apart(remind, now)
     _apart(decide_due, now)
+    _apart(starts.start_due, now)
+    if _remember("turns", "smp:turns", 1, 600):
+        _apart(starts.plan_everybody, now)
     if _remember("unconfirmed", "smp:unconfirmed", 1, 60):
         _apart(cancel_unconfirmed, now)
     if _remember("missed failures", "smp:missed-failures", 1, 60):

@@ -125,7 +125,7 @@ def save_template(
         template.save()
         template.attachments.filter(pk__in=list(removed)).delete()
         for file in files:
-            _attach(template, file)
+            attach(template, file)
         audit.record(
             "template.create" if created else "template.edit",
             user=user,
@@ -250,7 +250,8 @@ def check_attachments(sizes: Iterable[int]) -> None:
         )
 
 
-def _attach(template: MailTemplate, file: NewFile) -> TemplateAttachment:
+def attach(template: MailTemplate, file: NewFile) -> TemplateAttachment:
+    """Inside the transaction that saves the template."""
     file = checked_file(file)
     check_attachments([*template.attachments.values_list("size", flat=True), len(file.content)])
     return TemplateAttachment.objects.create(

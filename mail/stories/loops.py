@@ -60,6 +60,15 @@ def moment(day: date, at_time: time) -> datetime:
     return datetime.combine(day, at_time.replace(second=0, microsecond=0), TOKYO)
 
 
+def ready_at(after: datetime, at_time: time | None) -> datetime:
+    """The first such time of day at or after a moment, in Asia/Tokyo; without a time of day the moment itself (turns.sql says
+    the same for many)."""
+    if at_time is None:
+        return after
+    today = moment(after.astimezone(TOKYO).date(), at_time)
+    return today if today >= after else today + timedelta(days=1)
+
+
 def starts_on(story: Story, day: date) -> bool:
     """Whether the loop story starts on this day. One by a date of the reader starts every day."""
     if story.rule == LoopRule.MONTHLY:

@@ -119,9 +119,15 @@ def turns_decided(magazine_id: int, story_id: int, job_id: int, *, now: datetime
 
 
 def skip_turns(
-    magazine_id: int, story_id: int, why: SkipWhy, condition: str, *, now: datetime, **parameters: Any
+    story_id: int,
+    why: SkipWhy,
+    condition: str,
+    *,
+    limit: int | None = LIMIT,
+    now: datetime,
+    **parameters: Any,
 ) -> list[int]:
-    """Ends the waiting turns of a story that meet an SQL condition; the leads, LIMIT of them at most. Their next turns are
+    """Ends the waiting turns of a story that meet an SQL condition; the leads, `limit` of them at most. Their next turns are
     not planned yet. The caller holds the story's row and the lock of the series."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -132,9 +138,34 @@ def skip_turns(
             UPDATE mail_storyturn turn SET state = 'skipped', why = %(why)s, decided_at = %(now)s
             FROM held WHERE turn.id = held.id RETURNING turn.lead_id
             """,
-            {"story": story_id, "why": str(why), "now": now, "limit": LIMIT, **parameters},
+            {"story": story_id, "why": str(why), "now": now, "limit": limit, **parameters},
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+# Who has had a later story of the series, and who would get this one next though its time was over before it was there. Not who
+# waits for it already.
+_SKIP_PASSED = """,
+passed AS (
+    SELECT reader.lead_id FROM reader JOIN stood USING (lead_id)
+    WHERE %(story)s <> ALL (stood.over) AND stood.waits_for IS DISTINCT FROM %(story)s AND stood.over && ARRAY(
+        SELECT later.id FROM series later JOIN series this ON this.id = %(story)s AND later.place > this.place)
+    UNION
+    SELECT lead_id FROM next
+    WHERE story_id = %(story)s AND planned_at <= %(now)s AND waits_for IS DISTINCT FROM %(story)s
+)
+INSERT INTO mail_storyturn (story_id, magazine_id, lead_id, state, decided_at, why)
+SELECT %(story)s, %(magazine)s, lead_id, 'skipped', %(now)s, 'added_later' FROM passed
+ON CONFLICT DO NOTHING
+"""
+
+
+def skip_passed(magazine_id: int, story_id: int, *, now: datetime) -> int:
+    """A story was put into the series, or has another place: who has passed it will not get it (added_later). How many. Their
+    turns are planned afterwards; the caller holds the lock of the series alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement(_SKIP_PASSED), {"magazine": magazine_id, "story": story_id, "now": now})
+        return int(cursor.rowcount)
 
 
 def skip_late(magazine_id: int, story_id: int, *, now: datetime) -> int:
@@ -145,7 +176,7 @@ def skip_late(magazine_id: int, story_id: int, *, now: datetime) -> int:
         return 0
     lock_series(magazine_id, alone=False)
     leads = skip_turns(
-        magazine_id, story_id, SkipWhy.TOO_LATE, "due_at < %(before)s", now=now, before=now - timedelta(hours=hours)
+        story_id, SkipWhy.TOO_LATE, "due_at < %(before)s", now=now, before=now - timedelta(hours=hours)
     )  # fmt: skip
     plan_turns(magazine_id, lead_ids=leads, now=now)
     return len(leads)
