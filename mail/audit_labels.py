@@ -1,6 +1,7 @@
 """SYS-2: the words of 操作履歴 for mail."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from leads.models import DmPermission
 from mail.mail_kinds import kind_label
@@ -99,6 +100,29 @@ def register() -> None:
     register_action("step_mail.delete", _("Step mail deleted"))
     register_action("step_mail.export", _("List of step mails exported"))
     register_action("step_mail.trouble", _("Step mail held up by the system"))
+    register_action("story.create", _("Story added"))
+    register_action("story.change", _("Story changed"))
+    register_action("story.copy", _("Story copied"))
+    register_action("story.start", _("Story put into operation"))
+    register_action("story.pause", _("Story paused"))
+    register_action("story.go_on", _("Story in operation again"))
+    register_action("story.move", _("Order of the step stories changed"))
+    register_action("story.delete", _("Story deleted"))
+    register_action("story.send_now", _("Extra issue sent"))
+    register_action("story.reserve", _("Extra issue reserved"))
+    register_action("story.missed", _("Starts of a story missed"))
+    register_action("story.trouble", _("Story held up by the system"))
+    register_detail(
+        "passed",
+        _("Who had passed its place"),
+        [("skip", _("Not sent to them")), ("send", _("Sent at the next start"))],
+    )
+    register_detail(
+        "overdue", _("Who was overdue"), [("skip", _("Not sent to them")), ("send", _("Sent at the next start"))]
+    )
+    register_detail("waited", _("Readers who waited for it"))
+    register_detail("missed", _("Missed starts"))
+    register_detail("position", pgettext_lazy("story", "Position"))
     register_detail("template", _("Template"))
     register_detail("search", _("Condition of the step mail"))
     register_detail("wait_minutes", _("Minutes from the origin"))

@@ -5,8 +5,8 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from leads.search import validate_condition
 from mail.alignment import Alignment
+from mail.magazines.filters import check_filter
 from mail.models.story import Story, StoryKind, StoryState
 from mail.problems import Problem, alignment_problems
 from mail.stories import content
@@ -32,7 +32,7 @@ def story_problems(story: Story, *, now: datetime, aligned: Alignment | None = N
                 Problem("date_item", _("The date item this story goes by is gone. Choose another one."))
             )
     try:
-        validate_condition(story.filter)
+        check_filter(story.filter, story.magazine_id)
     except ValidationError as error:  # it names something that is gone
         found += [
             Problem("filter", _("Delivery filter: %(problem)s") % {"problem": text})

@@ -357,7 +357,7 @@ def delete_reservation(job: SendJob, *, user: User | None, now: datetime, ip: st
     """RSV-2: not any more from 30 minutes before its time. The issue is a draft again."""
     with transaction.atomic():
         send_jobs.delete_reservation(job, user=user, now=now, ip=ip)
-        Story.objects.filter(pk=job.story_id, kind=StoryKind.EXTRA, state=StoryState.RUNNING).update(
+        Story.objects.filter(pk=job.story_id or 0, kind=StoryKind.EXTRA, state=StoryState.RUNNING).update(
             state=StoryState.DRAFT, running_since=None, updated_at=now
         )
 

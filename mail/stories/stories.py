@@ -16,8 +16,8 @@ from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from leads.search import validate_condition
 from mail.alignment import Alignment
+from mail.magazines.filters import check_filter
 from mail.merging import normalise_newlines
 from mail.models import MailTemplate, SendJob, Story, StoryTurn, TemplateAttachment
 from mail.models.magazine import ReaderItem
@@ -91,7 +91,7 @@ def save_story(
         }
         for name, value in values.items():
             setattr(story, name, value)
-        _clean(story)
+        _clean(story, "filter" in changes)
         made = story.pk is None
         _save_content(story, content or {}, files, removed, changes, user=user)
         if story.state == StoryState.RUNNING and kind == StoryKind.LOOP:
@@ -146,18 +146,20 @@ def _save_content(
         changes.setdefault("attached", ["", []])[1].append(stored.file_name)
 
 
-def _clean(story: Story) -> None:
-    """Errors by field. What is only missing for a start (a text, a time of day) is said by `story_problems` and `start_running`."""
+def _clean(story: Story, check: bool = False) -> None:
+    """Errors by field; `check`: of the filter too, if it is another one. What is only missing for a start (a text) is said by
+    `story_problems`."""
     errors: dict[str, str] = {}
     story.name = " ".join(str(story.name).replace("\0", "").split())
     if not story.name:
         errors["name"] = _("Give the story a name.")
     elif len(story.name) > NAME_MAX:
         errors["name"] = _("The name can have at most %(limit)s characters.") % {"limit": NAME_MAX}
-    try:
-        validate_condition(story.filter)
-    except ValidationError as error:
-        errors["filter"] = " ".join(error.messages)
+    if check:
+        try:
+            story.filter = check_filter(story.filter, story.magazine_id)
+        except ValidationError as error:
+            errors["filter"] = " ".join(error.messages)
     if story.kind == StoryKind.STEP:
         errors |= _step_errors(story)
     elif story.kind == StoryKind.LOOP:
@@ -420,7 +422,7 @@ def preview(story: Story, change: Callable[[], object], *, now: datetime) -> Out
 
     preview(story, lambda: start_running(story, passed="skip", user=None, now=now), now=now).passed
     """
-    values = {"magazine": story.magazine_id, "story": story.pk, "now": now}
+    values: dict[str, Any] = {"magazine": story.magazine_id, "story": story.pk, "now": now}
     with transaction.atomic(), connection.cursor() as cursor:
         if story.kind == StoryKind.STEP:
             _lock_stories(story)

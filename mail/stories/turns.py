@@ -101,7 +101,7 @@ def turns_decided(magazine_id: int, story_id: int, job_id: int, *, now: datetime
     """A start of a step story wrote its decision rows, in this transaction, which holds the story's row: their turns are over,
     and the readers' next ones are planned. Returns how many turns were decided."""
     lock_series(magazine_id, alone=False)
-    parameters = {"magazine": magazine_id, "story": story_id, "job": job_id, "now": now}
+    parameters: dict[str, Any] = {"magazine": magazine_id, "story": story_id, "job": job_id, "now": now}
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -224,7 +224,7 @@ def plan_missing(now: datetime, *, everybody: bool) -> int:
     planned = 0
     for magazine_id in magazines_with_series():
         since = "" if everybody else "AND reader.registered_at > %(since)s"
-        values = {"magazine": magazine_id, "since": now - NEW_FOR, "limit": LIMIT}
+        values: dict[str, Any] = {"magazine": magazine_id, "since": now - NEW_FOR, "limit": LIMIT}
         with connection.cursor() as cursor:
             cursor.execute(_MISSING.replace("{since}", since), values)
             leads = [row[1] for row in cursor.fetchall()]
