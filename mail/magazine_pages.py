@@ -17,3 +17,16 @@ def register() -> None:
             aliases=("メルマガ", "Y-mail", "ワイメール"),
         )
     )
+    register_page(
+        Page(
+            "magazines",
+            _("Free items"),
+            "reader_items",
+            _("Prepare"),
+            position=72,
+            within="magazine_id",
+            start="magazines",
+            aliases=("自由項目", "項目設定", "読者項目", "新しい自由項目を追加"),
+            url_names=("reader_item_new", "reader_item_edit", "reader_item_retire"),
+        )
+    )
