@@ -93,9 +93,13 @@ def original_mail(original: Delivery, *, now: datetime) -> SentMail:
         skeleton = Skeleton(uncounted(snapshot.content))
         values = original.merge_values
         if values is None:
-            values = values_for([lead], now=now, names=skeleton.names, campaign_id=original.campaign_id)[
-                lead.pk
-            ] | (original.given_values or {})
+            values = values_for(
+                [lead],
+                now=now,
+                names=skeleton.names,
+                campaign_id=original.campaign_id,
+                magazine_id=skeleton.magazine_id,
+            )[lead.pk] | (original.given_values or {})
         mail = skeleton.build(
             values,
             delivery_id=original.pk,

@@ -190,6 +190,10 @@ def merge_values(
     """The lead's values for the names the mail uses; TEST-4: nothing, and so blanks, without a lead; TEST-5: never
     anybody's ticket."""
     values = (
-        values_for([lead], now=now, names=skeleton.names, campaign_id=campaign_id)[lead.pk] if lead else {}
+        values_for(
+            [lead], now=now, names=skeleton.names, campaign_id=campaign_id, magazine_id=skeleton.magazine_id
+        )[lead.pk]
+        if lead
+        else {}
     )
     return values | test_values(skeleton.names)

@@ -117,7 +117,7 @@ def _lead_values(
     """A batch that fails is tried one by one, so that one odd lead costs one mail."""
     leads = list(Lead.objects.filter(pk__in=lead_ids))
     try:
-        return values_for(leads, now=now, names=skeleton.names, campaign_id=campaign_id)
+        return _of(leads, campaign_id, skeleton, now)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
@@ -125,10 +125,18 @@ def _lead_values(
     found: dict[int, dict[str, str]] = {}
     for lead in leads:
         try:
-            found |= values_for([lead], now=now, names=skeleton.names, campaign_id=campaign_id)
+            found |= _of([lead], campaign_id, skeleton, now)
         except Exception:
             logger.exception("merge values of lead %s failed", lead.pk)
     return found
+
+
+def _of(
+    leads: list[Lead], campaign_id: int | None, skeleton: Skeleton, now: datetime
+) -> dict[int, dict[str, str]]:
+    return values_for(
+        leads, now=now, names=skeleton.names, campaign_id=campaign_id, magazine_id=skeleton.magazine_id
+    )
 
 
 def _make_one(

@@ -18,7 +18,9 @@ def editor(client):
 
 def test_items_are_made_changed_retired_and_used_again(editor):
     magazine = make_magazine()
-    assert "自由項目はまだありません" in editor.get(reverse("reader_items", args=[magazine.pk])).content.decode()
+    assert (
+        "自由項目はまだありません" in editor.get(reverse("reader_items", args=[magazine.pk])).content.decode()
+    )
     new = reverse("reader_item_new", args=[magazine.pk])
     posted = {"label": "業種", "type": "choice", "choices_text": "製造\n小売", "on_form": "on"}
     assert editor.post(new, posted).status_code == 302

@@ -5,8 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from leads.models import LeadColumn
+from mail.delivery.claim import claim
+from mail.delivery.compose import Composer, Made
 from mail.merge_fields import merge_fields, values_for
-from tests.mail.magazine_scene import make_item, make_magazine, make_reader
+from mail.message import store_snapshot
+from mail.stories.content import snapshot_of
+from tests.factories import make_delivery
+from tests.mail.magazine_scene import make_item, make_magazine, make_reader, make_story
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -63,3 +68,22 @@ def test_a_batch_costs_as_many_queries_as_one_lead(django_assert_num_queries):
     for some in (leads[:1], leads):
         with django_assert_num_queries(3):  # items, columns, readers
             values_for(some, now=NOW, names=["店舗", "担当"], magazine_id=magazine.pk)
+
+
+def test_a_start_s_mails_say_what_the_magazine_knows():
+    """From the row to the finished mail: the snapshot names the magazine, and with it its readers' values."""
+    magazine = make_magazine("週刊 製造業DX")
+    shop = make_item(magazine, "店舗")
+    reader = make_reader(magazine, values={shop.key: "髙﨑店"})
+    story = make_story(
+        magazine,
+        template_values={
+            "subject": "{{ 店舗 }}のみなさまへ",
+            "text_body": "{{ メールマガジン名 }} {{ 店舗 }}",
+        },
+    )
+    make_delivery(reader.lead, kind="magazine", snapshot=store_snapshot(snapshot_of(story)))
+    [made] = Composer().make(claim(None, 10))
+    assert isinstance(made, Made)
+    assert made.mail.subject == "髙﨑店のみなさまへ"
+    assert "週刊 製造業DX 髙﨑店" in made.mail.text
