@@ -22,6 +22,7 @@ class MailConfig(AppConfig):
         from mail.magazines.failures import count_failures
         from mail.magazines.filters import register as register_filter_items
         from mail.magazines.merge_values import reader_fields
+        from mail.magazines.search_items import register as register_magazine_items
         from mail.merge_fields import register_magazine_fields
         from mail.registered_settings import duplicates_reminder, register_mail_settings
         from mail.search_items import register_mail_items
@@ -34,6 +35,7 @@ class MailConfig(AppConfig):
         magazine_pages.register()
         delivery_failed.connect(count_failures, dispatch_uid="mail.magazines.failures")
         register_filter_items()
+        register_magazine_items()
         register_magazine_fields(reader_fields)
         lead_merge.register()
         campaign_copy.register()

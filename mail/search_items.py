@@ -110,7 +110,9 @@ _TEMPLATE = ("pk", "name", "campaign__name")
 
 def template_choices(campaign_id: int | None = None) -> Choices:
     """The newest, with their campaign named; of a campaign all of its own."""
-    rows = shown_in(campaign_id, MailTemplate.objects.order_by("-id")).values(*_TEMPLATE)
+    rows = shown_in(campaign_id, MailTemplate.objects.filter(magazine=None).order_by("-id")).values(
+        *_TEMPLATE
+    )
     return [
         (str(row["pk"]), _template_label(row) if campaign_id is None else f"{row['name']} (#{row['pk']})")
         for row in (rows[:SHOWN_CHOICES] if campaign_id is None else rows)

@@ -276,14 +276,16 @@ def sample_values(item, operator):
     least, _most = ARITY[operator]
     if item.type == ItemType.RECORD:
         samples = {
-            "state": ["sent", "waiting"] if item.key == "mail.result" else ["applied"],
+            "state": ["sent", "waiting"],
             "code": ["40000"],
             "reason": ["duplicate"],
             "text": ["値"],
         }
         return [
             {
-                part.key: samples.get(part.key) or ["1"]
+                part.key: [part.choices()[0][0]]
+                if part.type == ItemType.CHOICE and part.closed and not part.reference
+                else samples.get(part.key) or ["1"]
                 for part in item.parts
                 if part.key in samples or part.reference
             }
