@@ -11,9 +11,12 @@ from campaigns.models import Campaign
 from mail.mail_kinds import MailKind, Text, in_force, register_mail_kind
 from smp.lib.mode import BLUE
 
+# Double opt-in of magazines (mail/magazines/request_mails.py). Their text belongs to the product: there is nothing to set.
+READER_CONFIRM = "reader_confirm"
+READER_KNOWN = "reader_known"
 STAFF = "_staff"  # the kind of the mail to staff: "received_staff"
 # Who follows these links acts as the lead: no staff page shows them, and the mails are not sent again by hand.
-SECRET = frozenset({Event.MY_PAGE_LOGIN, Event.MY_PAGE_PASSWORD, Event.ADDRESS_CONFIRM})
+SECRET = frozenset({Event.MY_PAGE_LOGIN, Event.MY_PAGE_PASSWORD, Event.ADDRESS_CONFIRM, READER_CONFIRM})
 # A provisional lead is told what it needs to become a full one, and what it asked for itself.
 TO_PROVISIONAL = frozenset(
     {
@@ -74,8 +77,16 @@ def register_automatic_kinds() -> None:
             MailKind(event.value, event.label, help_text, automatic=True, switchable=switchable,
                      position=60 + number, modes=BLUE)
         )  # fmt: skip
+    for number, (key, label) in enumerate(_MAGAZINE):
+        register_mail_kind(
+            MailKind(key, label, automatic=True, switchable=False, position=70 + number, modes=())
+        )
 
 
+_MAGAZINE: tuple[tuple[str, Text], ...] = (
+    (READER_CONFIRM, _("Magazine: confirmation of the address")),
+    (READER_KNOWN, _("Magazine: registered already")),
+)
 _TO_STAFF: dict[Event, Text] = {
     Event.RECEIVED: _("Application received (to staff)"),
     Event.WAITING: _("Put on the waiting list (to staff)"),

@@ -24,7 +24,7 @@ MY_PAGE_PATH = "/m/"  # "m/<token>"
 # Magazines (mail/magazine_public_urls.py)
 READER_OPT_OUT_PATH = "/ur/"  # "ur/<token>", URL name reader_opt_out
 MAGAZINE_PATH = "/mm/"  # "mm/<token>/" register, "mm/<token>/leave/": of a magazine, nobody's own
-CONFIRM_READER_PATH = "/mm/c/"  # "mm/c/<token>", URL name magazine_confirm; no token is called "c"
+CONFIRM_READER_PATH = "/mm/c/"  # "mm/c/<token>", URL name magazine_prove; no token is called "c"
 # Ours, of one person each: these, tickets, and what campaigns send (campaigns/public_urls.py).
 _PERSONAL_PATHS = (
     OPT_OUT_PATH, ONE_CLICK_PATH, CLICK_PATH, OPEN_PATH, MY_PAGE_PATH, TICKET_PATH, CONFIRM_PATH, LOGIN_PATH,

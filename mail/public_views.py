@@ -5,6 +5,7 @@ GET and HEAD never unsubscribe anybody: scanners and link checkers open every li
 
 from django import forms
 from django.core.exceptions import RequestDataTooBig
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
@@ -19,7 +20,9 @@ from leads.consent import unsubscribe
 from leads.merge import survivor_of
 from leads.models import ConsentRecord, Lead
 from mail.links import NOBODY, read_one_click, read_opt_out
-from mail.models import Delivery, DeliveryEvent
+from mail.magazine_opt_out_views import draw_left, draw_one_click, magazine_of_mail
+from mail.magazines.readers import leave
+from mail.models import Delivery, DeliveryEvent, Magazine, Reader, ReaderState, ReaderWay
 from settings.permissions import public
 from smp.lib.client_ip import client_ip, neighbourhood
 from smp.lib.rate_limit import too_many
@@ -29,11 +32,20 @@ FORM_VERSION = "opt-out form 1"  # in the consent record: which wording the reci
 
 
 class OptOutForm(forms.Form):
+    ALL, MAGAZINES = "all", "magazines"
+
     email = forms.CharField(
         label=_("Your e-mail address"),
         max_length=320,
         widget=forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email"}),
         error_messages={"required": _("Enter your e-mail address.")},
+    )
+    scope = forms.ChoiceField(  # OPT-7
+        label=_("What do you want to stop?"),
+        choices=((ALL, _("All our mails")), (MAGAZINES, _("Only mail magazines that I choose"))),
+        initial=ALL,
+        required=False,  # all
+        widget=forms.RadioSelect,
     )
 
 
@@ -63,6 +75,8 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
                     "This is not the address the link was made for. Enter the address at which you got the mail."
                 ),
             )
+        elif form.cleaned_data["scope"] == OptOutForm.MAGAZINES:
+            return _leave_magazines(request, lead, form)
         else:
             unsubscribe(
                 lead,
@@ -75,6 +89,38 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "public/opt_out.html", {"form": form})
 
 
+def _leave_magazines(request: HttpRequest, lead: Lead, form: OptOutForm) -> HttpResponse:
+    """OPT-7: the magazines this person reads, shown only to who knew the address; those that are ticked are left."""
+    read = {str(reader.magazine_id): reader for reader in _reads(lead)}
+    ticked = [read[key] for key in request.POST.getlist("magazine") if key in read]
+    for reader in ticked:
+        leave(
+            reader.magazine,
+            lead,
+            way=ReaderWay.FORM,
+            source=FORM_VERSION,
+            ip=client_ip(request),
+            now=timezone.now(),
+        )
+    if ticked:
+        return render(request, "public/opted_out.html", {"magazines": [one.magazine for one in ticked]})
+    page = {
+        "form": form,
+        "magazines": [one.magazine for one in read.values()],
+        "asked": "chosen" in request.POST,
+    }
+    return render(request, "public/opt_out_magazines.html", page)
+
+
+def _reads(lead: Lead) -> list[Reader]:
+    """One reader a magazine that would still send to this address (EXC-4)."""
+    same = Q(lead=lead) | (Q(lead__email_norm=lead.email_norm) if lead.email_norm else Q())
+    rows = Reader.objects.filter(same, state=ReaderState.DELIVERABLE, magazine__archived_at=None)
+    return list(
+        rows.select_related("magazine").order_by("magazine__name", "magazine_id", "-lead_id").distinct()
+    )
+
+
 @public
 @csrf_exempt  # RFC 8058: mailbox providers post without cookies; the signed URL is the proof
 @never_cache
@@ -84,6 +130,9 @@ def one_click(request: HttpRequest, token: str) -> HttpResponse:
     link = read_one_click(token)
     if link is None:
         return _no_such_link(request)
+    magazine = magazine_of_mail(link.delivery_id)
+    if request.method != "POST" and magazine is not None:
+        return draw_one_click(request, magazine, test=link.lead_id == NOBODY)
     if request.method != "POST":
         return render(request, "public/one_click.html", {"test": link.lead_id == NOBODY})
     try:
@@ -95,21 +144,23 @@ def one_click(request: HttpRequest, token: str) -> HttpResponse:
         return HttpResponseBadRequest("List-Unsubscribe=One-Click is missing\n", content_type="text/plain")
     lead = survivor_of(link.lead_id) if link.lead_id != NOBODY else None
     if lead is not None:
-        _unsubscribe_from(lead, link.delivery_id, request)
+        _stop(lead, link.delivery_id, magazine, request)
+    if by_hand and magazine is not None:
+        return draw_left(request, magazine)
     if by_hand:
         return render(request, "public/opted_out.html", {"without_forms": True})
     return HttpResponse("unsubscribed\n", content_type="text/plain")
 
 
-def _unsubscribe_from(lead: Lead, delivery_id: int, request: HttpRequest) -> None:
-    now = timezone.now()
-    changed = unsubscribe(
-        lead,
-        evidence=ConsentRecord.Evidence.ONE_CLICK,
-        source=f"mail {delivery_id}",
-        ip=client_ip(request),
-        now=now,
-    )
+def _stop(lead: Lead, delivery_id: int, magazine: Magazine | None, request: HttpRequest) -> None:
+    """OPT-7: a magazine's mail stops that reader only, any other mail the lead."""
+    now, source, ip = timezone.now(), f"mail {delivery_id}", client_ip(request)
+    if magazine is not None:
+        changed = leave(
+            magazine, lead, way=ReaderWay.ONE_CLICK, source=source, ip=ip, delivery_id=delivery_id, now=now
+        )
+    else:
+        changed = unsubscribe(lead, evidence=ConsentRecord.Evidence.ONE_CLICK, source=source, ip=ip, now=now)
     if changed and Delivery.objects.filter(pk=delivery_id, lead=lead).exists():
         DeliveryEvent.objects.create(delivery_id=delivery_id, at=now, what="unsubscribed")
 

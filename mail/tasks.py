@@ -25,6 +25,7 @@ from mail.delivery.sweep import sweep_all
 from mail.delivery.watchdog import watch
 from mail.hints import hint
 from mail.magazines.failures import count_missed
+from mail.magazines import requests
 from mail.models import SendJob
 from mail.reminders import remind
 from mail.step_due import decide_due
@@ -56,6 +57,7 @@ def tick() -> None:
     if forward.due(now):
         hint("mail.tasks.forward_bounces", expires=10)
     _apart(handle_requests, now)
+    _apart(requests.handle_requests, now)
     _apart(remind, now)
     _apart(decide_due, now)
     _apart(starts.start_due, now)
@@ -67,6 +69,7 @@ def tick() -> None:
         _apart(count_missed, now)
     if _remember("forget", "smp:forget", 1, 3600):
         forward.forget_old(now=now)
+        _apart(requests.forget_old, now)
     _remember("tick", TICK_KEY, time.time())
 
 
@@ -112,6 +115,12 @@ def deliver_job(job_id: int | None = None) -> None:
 def forward_bounces() -> None:
     """ADDR-5: sends the bounces that go on to somebody's 「エラー時返信先」."""
     forward.forward_due(now=timezone.now())
+
+
+@shared_task
+def reader_requests() -> None:
+    """Somebody asked on a magazine's form to read it or to leave (MAG-2, MAG-13): not only at the next tick."""
+    requests.handle_requests(timezone.now())
 
 
 def _count_sometimes(job: SendJob) -> None:

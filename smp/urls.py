@@ -21,6 +21,7 @@ urlpatterns = [
     path("settings/", include("settings.urls")),
     path("", include("campaigns.public_urls")),
     path("", include("mail.public_urls")),
+    path("", include("mail.magazine_public_urls")),
     path("", include("tracking.public_urls")),
     path("", include("settings.account_urls")),
 ]

@@ -60,7 +60,9 @@ class Handler:
                 continue
             self.gate.waiting += 1
             try:
-                answers.append(await loop.run_in_executor(self._threads, _take, raw, recipient))
+                answers.append(
+                    await loop.run_in_executor(self._threads, _take, raw, recipient, envelope.mail_from)
+                )
             finally:
                 self.gate.waiting -= 1
         if isinstance(server, LMTP):  # RFC 2033: one answer a recipient
@@ -82,10 +84,10 @@ def _leave(together: threading.Barrier) -> None:
     connections.close_all()
 
 
-def _take(raw: bytes, recipient: str) -> str:
+def _take(raw: bytes, recipient: str, sender: str | None) -> str:
     close_old_connections()
     try:
-        received = receive(raw, recipient=recipient, source=ReturnedSource.LISTENER)
+        received = receive(raw, recipient=recipient, sender=sender or "", source=ReturnedSource.LISTENER)
     except DatabaseError:
         logger.exception("a returned mail could not be recorded")
         return COME_AGAIN

@@ -1,4 +1,5 @@
-"""The one door for mail that comes back: the listener, the pipe and the mailbox poll all call `receive`.
+"""The one door for mail that comes back: the listener, the pipe and the mailbox poll all call `receive`. Mail to a
+magazine's own address is a registration by empty mail (MAG-13).
 
 Auto-replies, delays, unsigned, forged and stale addresses change nothing. Nothing is ever answered, and nothing that
 was forwarded once is forwarded again (loops). Floods are counted, not stored.
@@ -22,6 +23,7 @@ from mail.bounces.cause import counts_against_lead
 from mail.bounces.forwarded_mail import was_forwarded
 from mail.bounces.read import FailedRecipient, Report, read_report
 from mail.bounces.record import Bounce, note, record_arrival, record_bounce, record_complaint
+from mail.magazines import empty_mail
 from mail.models import Delivery, ReturnedKind, ReturnedMail, ReturnedNote
 from mail.models.delivery import Cause, DeliveryKind, DeliveryState
 from mail.sent_mail import NotRebuilt, rebuild
@@ -59,16 +61,24 @@ class Received:
 
 
 def receive(
-    raw: bytes, *, recipient: str | None = None, source: str = "", now: datetime | None = None
+    raw: bytes,
+    *,
+    recipient: str | None = None,
+    sender: str | None = None,
+    source: str = "",
+    now: datetime | None = None,
 ) -> Received:
-    """Handles one message; when this returns, what it changed is committed. `recipient` is the envelope's, None when it
-    is not known; `source` one of ReturnedSource. Database errors are raised: whoever calls asks the sender to try again.
+    """Handles one message; when this returns, what it changed is committed. `recipient` and `sender` are the envelope's,
+    None when they are not known; `source` one of ReturnedSource. Database errors are raised: whoever calls asks the sender to try again.
     """
     now = now or timezone.now()
     raw = raw[:READ_MAX]
+    magazine_id = empty_mail.magazine_addressed(raw, recipient)
     digest = hashlib.sha256((recipient or "").strip().lower().encode() + b"\0" + raw).hexdigest()
     if known := ReturnedMail.objects.defer("raw").filter(digest=digest).first():
         return _again(known)
+    if magazine_id is not None:
+        return _registration(raw, magazine_id, digest, sender=sender, source=source, now=now)
     report, owner = read_report(raw), owner_of(raw, recipient)
     with transaction.atomic():
         delivery = _delivery(owner)
@@ -80,6 +90,26 @@ def receive(
         if settled.kind == ReturnedKind.FAILURE and settled.changed and delivery:
             forward.plan(row, delivery, raw, now=now)
         return _store(row, settled)
+
+
+def _registration(
+    raw: bytes, magazine_id: int, digest: str, *, sender: str | None, source: str, now: datetime
+) -> Received:
+    """MAG-13: asks for a registration, and is no report."""
+    with transaction.atomic():
+        taken = empty_mail.take(raw, magazine_id, sender=sender, now=now)
+        name = taken.magazine.name if taken.magazine else ""
+        received = Received(ReturnedKind.EMPTY_MAIL, taken.request is not None, text=name, note=taken.note)
+        row = ReturnedMail(
+            at=now, digest=digest, kind=received.kind, source=source, changed=received.changed, note=received.note,
+            recipients=[
+                {
+                    "address": clean_text(taken.address, 320), "action": "", "status": "",
+                    "diagnostic": clean_text(name, 500), "cause": "", "hard": False,
+                }
+            ],
+        )  # fmt: skip
+        return _store(row, received)
 
 
 def _settle(

@@ -295,11 +295,12 @@ class ReaderItem(models.Model):
 
 
 class ReaderRequest(models.Model):
-    """Somebody asked to become a reader and has not proved the address yet (MAG-13, double opt-in). The page, or the
-    intake, only notes it; the tick sends the mail, so that nobody learns who is known here."""
+    """Somebody asked to become a reader and has not proved the address yet (MAG-13, double opt-in), or to leave by the
+    form. The page, or the intake, only notes it; the tick does the work, so that nobody learns who is known here."""
 
     magazine = models.ForeignKey(Magazine, on_delete=models.PROTECT, related_name="requests")
     way = models.CharField(max_length=12, choices=ReaderWay)  # form, empty_mail
+    leaves = models.BooleanField(default=False, db_default=False)  # asked on the form for leaving (MAG-2)
     address = models.CharField(max_length=320)
     address_norm = models.CharField(max_length=320, db_collation="C")
     values = models.JSONField(default=dict)  # {"last_name": …, "items": {…}}

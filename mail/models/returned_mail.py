@@ -17,6 +17,7 @@ class ReturnedKind(models.TextChoices):
     RECEIPT = "receipt", _("Read receipt")
     AUTO_REPLY = "auto_reply", _("Automatic reply")
     OTHER = "other", _("Reply or other mail")
+    EMPTY_MAIL = "empty_mail", _("Empty mail for a registration")  # MAG-13
     UNSIGNED = "unsigned", _("Not for an address of ours")
 
 
@@ -28,6 +29,12 @@ class ReturnedNote(models.TextChoices):
     NOT_SENT = "not_sent", _("The mail was not handed over")
     LOOP = "loop", _("A forwarded report that came back")
     OTHER_ADDRESS = "other", _("Not the lead's own address")
+    # of an empty mail
+    AUTOMATIC = "automatic", _("Sent by a machine or a mailing list")
+    SENDER = "sender", _("It does not say clearly from whom it is")
+    CLOSED = "closed", _("The magazine takes no registrations by empty mail")
+    LARGE = "large", _("Too large for an empty mail")
+    TOO_OFTEN = "too_often", _("Too many from this address or server")
 
 
 class ReturnedSource(models.TextChoices):

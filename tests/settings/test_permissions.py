@@ -31,6 +31,10 @@ PUBLIC |= {
     "my_page_address", "my_page_confirm_address", "my_page_password", "my_page_mails", "my_page_stop_mails",
     "my_page_want_mails",
 }  # fmt: skip
+PUBLIC |= {  # forms of magazines, links of their mails
+    "reader_opt_out", "magazine_prove", "magazine_register", "magazine_register_done", "magazine_leave",
+    "magazine_leave_done", "magazine_style",
+}  # fmt: skip
 PUBLIC |= {"track_script", "view_beacon", "my_page_from_mail"}
 # The API: no login but a key, which each operation asks for (tests/api).
 PUBLIC_API = {

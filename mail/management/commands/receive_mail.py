@@ -28,6 +28,11 @@ class Command(JsonCommand):
             default=os.environ.get("ORIGINAL_RECIPIENT") or os.environ.get("RECIPIENT"),
             help="the envelope's recipient (default: ORIGINAL_RECIPIENT or RECIPIENT, otherwise the headers)",
         )
+        parser.add_argument(
+            "--sender",
+            default=os.environ.get("SENDER"),
+            help="the envelope's sender (default: SENDER, otherwise Return-Path)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         stream = getattr(sys.stdin, "buffer", sys.stdin)
@@ -35,7 +40,9 @@ class Command(JsonCommand):
         while stream.read(READ_MAX):  # a server whose pipe breaks would think that the mail was refused
             pass
         try:
-            received = receive(raw, recipient=options["recipient"], source=ReturnedSource.PIPE)
+            received = receive(
+                raw, recipient=options["recipient"], sender=options["sender"], source=ReturnedSource.PIPE
+            )
         except (
             Exception
         ) as error:  # the server keeps the mail; with any other exit code it would throw it away
@@ -59,6 +66,7 @@ def describe(received: Received) -> str:
         ReturnedKind.RECEIPT: _("A read receipt for mail %(id)s."),
         ReturnedKind.AUTO_REPLY: _("An automatic reply to mail %(id)s."),
         ReturnedKind.OTHER: _("No report: a mail to the address of mail %(id)s."),
+        ReturnedKind.EMPTY_MAIL: _("A registration by empty mail for the magazine “%(text)s”."),
         ReturnedKind.UNSIGNED: _("Not for an address of ours."),
     }
     said = [sentences[ReturnedKind(received.kind)] % {"id": received.delivery_id, "text": received.text}]
@@ -81,4 +89,6 @@ def _effect(received: Received) -> str:
             return _("It is recorded as an error.")
         case ReturnedKind.COMPLAINT:
             return _("The lead will get no more mails.")
+        case ReturnedKind.EMPTY_MAIL:
+            return _("A mail to confirm the address is sent.")
     return _("It is recorded as arrived.")
