@@ -19,6 +19,7 @@ class MailConfig(AppConfig):
         from mail.delivery.brake import register_brake_settings
         from mail.delivery.retries import register_retry_settings
         from mail.lead_panel import register_why_panel
+        from mail.magazines import lead_merge as reader_merge
         from mail.magazines.failures import count_failures
         from mail.magazines.filters import register as register_filter_items
         from mail.magazines.merge_values import reader_fields
@@ -38,6 +39,7 @@ class MailConfig(AppConfig):
         register_magazine_items()
         register_magazine_fields(reader_fields)
         lead_merge.register()
+        reader_merge.register()
         campaign_copy.register()
         automatic_start.register()
         audit_labels.register()

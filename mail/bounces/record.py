@@ -13,8 +13,10 @@ from leads.models import ConsentRecord, Lead
 from mail.delivery.brake import count_report
 from mail.delivery.failures import recount
 from mail.delivery.proof import arrived
-from mail.models import Delivery
+from mail.magazines.readers import leave
+from mail.models import Delivery, Magazine
 from mail.models.delivery import DeliveryKind
+from mail.models.magazine import ReaderWay
 from mail.send_jobs import count_again_soon
 from mail.signals import Failure, announce
 from mail.smtp.replies import BOUNCED_LATER
@@ -100,7 +102,8 @@ def record_arrival(delivery: Delivery, *, proof: str, now: datetime) -> bool:
 
 
 def record_complaint(delivery: Delivery | None, lead: Lead | None, *, reporter: str, now: datetime) -> bool:
-    """OPT-9: a complaint is an opt-out of this lead, and proof that the mail arrived. True when it changed anything.
+    """OPT-9: a complaint is an opt-out of this lead, and proof that the mail arrived; about a magazine's mail the reader
+    leaves that magazine too. True when it changed anything.
     A test mail's lead only lent its data: nobody is unsubscribed by a complaint about it."""
     changed = False
     with transaction.atomic():
@@ -108,9 +111,19 @@ def record_complaint(delivery: Delivery | None, lead: Lead | None, *, reporter: 
             changed = bool(arrived([delivery.pk], proof="complaint", now=now))
         if lead is not None and (delivery is None or delivery.kind != DeliveryKind.TEST):
             source = f"#{delivery.pk} {reporter}".strip() if delivery else reporter
+            magazine = _magazine_of(delivery)
+            if magazine is not None and delivery is not None:  # first: magazines are locked before leads
+                way, mail = ReaderWay.COMPLAINT, delivery.pk
+                changed |= leave(magazine, lead, way=way, now=now, source=source, delivery_id=mail)
             stopped = unsubscribe(lead, evidence=ConsentRecord.Evidence.COMPLAINT, source=source, now=now)
             changed = changed or stopped
     return changed
+
+
+def _magazine_of(delivery: Delivery | None) -> Magazine | None:
+    if delivery is None or delivery.kind != DeliveryKind.MAGAZINE:
+        return None
+    return Magazine.objects.filter(jobs=delivery.job_id).first()
 
 
 def note(delivery: Delivery, what: str, *, status: str = "", text: str = "", now: datetime) -> None:

@@ -49,7 +49,7 @@ def group_of(cause: str) -> FailureGroup | None:
     return GROUPS.get(Cause(cause)) if cause in Cause.values else None
 
 
-def _each(text: str, join: str = ", ") -> str:
+def each_group(text: str, join: str = ", ") -> str:
     """The text once for each group: `@` is its name."""
     return join.join(text.replace("@", group) for group in _ALL)
 
@@ -107,22 +107,22 @@ WITH given AS MATERIALIZED (
     ON CONFLICT (delivery_id) DO NOTHING
     RETURNING delivery_id, magazine_id, lead_id, "group" AS kind, reset_at
 ), added AS (
-    SELECT magazine_id, lead_id, {_each("count(*) FILTER (WHERE kind = '@') AS @")},
-           {_each("max(delivery_id) FILTER (WHERE kind = '@') AS last_@")}
+    SELECT magazine_id, lead_id, {each_group("count(*) FILTER (WHERE kind = '@') AS @")},
+           {each_group("max(delivery_id) FILTER (WHERE kind = '@') AS last_@")}
       FROM inserted WHERE reset_at IS NULL GROUP BY magazine_id, lead_id
 ), held AS (
-    SELECT r.id, r.magazine_id, r.lead_id, r.state, {_each("r.failures_@ + a.@ AS @, a.last_@")}
+    SELECT r.id, r.magazine_id, r.lead_id, r.state, {each_group("r.failures_@ + a.@ AS @, a.last_@")}
       FROM mail_reader r JOIN added a USING (magazine_id, lead_id) ORDER BY r.id FOR NO KEY UPDATE OF r
 ), judged AS (
-    SELECT h.*, {_each("m.stop_@")},
+    SELECT h.*, {each_group("m.stop_@")},
            CASE WHEN h.state <> 'deliverable' THEN ''
-                {_each("WHEN h.last_@ IS NOT NULL AND h.@ >= m.stop_@ THEN '@'", " ")}
-                {_each("WHEN h.@ >= m.stop_@ THEN '@'", " ")}
+                {each_group("WHEN h.last_@ IS NOT NULL AND h.@ >= m.stop_@ THEN '@'", " ")}
+                {each_group("WHEN h.@ >= m.stop_@ THEN '@'", " ")}
                 ELSE '' END AS reached
       FROM held h JOIN mail_magazine m ON m.id = h.magazine_id
 ), done AS (
     UPDATE mail_reader r
-       SET {_each("failures_@ = judged.@")},
+       SET {each_group("failures_@ = judged.@")},
            state = CASE WHEN reached <> '' THEN 'error_stopped' ELSE r.state END,
            state_at = CASE WHEN reached <> '' THEN %(now)s ELSE r.state_at END,
            updated_at = CASE WHEN reached <> '' THEN %(now)s ELSE r.updated_at END
@@ -130,8 +130,8 @@ WITH given AS MATERIALIZED (
 ), noted AS (
     INSERT INTO mail_readerchange (magazine_id, lead_id, at, what, way, before, after, "group", detail, delivery_id)
     SELECT magazine_id, lead_id, %(now)s, 'state', 'failure', state, 'error_stopped', reached,
-           CASE reached {_each("WHEN '@' THEN jsonb_build_object('failures', judged.@, 'threshold', stop_@)", " ")} END,
-           COALESCE(CASE reached {_each("WHEN '@' THEN last_@", " ")} END, GREATEST({_each("last_@")}))
+           CASE reached {each_group("WHEN '@' THEN jsonb_build_object('failures', judged.@, 'threshold', stop_@)", " ")} END,
+           COALESCE(CASE reached {each_group("WHEN '@' THEN last_@", " ")} END, GREATEST({each_group("last_@")}))
       FROM judged WHERE reached <> ''
 )
 SELECT count(*) FROM inserted
@@ -146,11 +146,11 @@ SELECT d.id FROM mail_delivery d JOIN mail_sendjob j ON j.id = d.job_id
 
 _STOP = f"""
 WITH reached AS MATERIALIZED (
-    SELECT r.id, r.lead_id, {_each("r.failures_@ AS @, m.stop_@")},
-           CASE {_each("WHEN r.failures_@ >= m.stop_@ THEN '@'", " ")} END AS "group"
+    SELECT r.id, r.lead_id, {each_group("r.failures_@ AS @, m.stop_@")},
+           CASE {each_group("WHEN r.failures_@ >= m.stop_@ THEN '@'", " ")} END AS "group"
       FROM mail_reader r JOIN mail_magazine m ON m.id = r.magazine_id
      WHERE r.magazine_id = %(magazine)s AND r.state = 'deliverable'
-       AND ({_each("r.failures_@ >= m.stop_@", " OR ")})
+       AND ({each_group("r.failures_@ >= m.stop_@", " OR ")})
      ORDER BY r.id FOR NO KEY UPDATE OF r
 ), done AS (
     UPDATE mail_reader r SET state = 'error_stopped', state_at = %(now)s, updated_at = %(now)s
@@ -158,7 +158,7 @@ WITH reached AS MATERIALIZED (
 )
 INSERT INTO mail_readerchange (magazine_id, lead_id, at, what, way, before, after, "group", detail, job_id)
 SELECT %(magazine)s, lead_id, %(now)s, 'state', 'start', 'deliverable', 'error_stopped', "group",
-       CASE "group" {_each("WHEN '@' THEN jsonb_build_object('failures', reached.@, 'threshold', stop_@)", " ")} END,
+       CASE "group" {each_group("WHEN '@' THEN jsonb_build_object('failures', reached.@, 'threshold', stop_@)", " ")} END,
        %(job)s
   FROM reached
 """
@@ -202,7 +202,8 @@ def count(delivery_ids: Sequence[int], *, now: datetime) -> int:
         values["magazines"] = [row[5] for row in rows]
         cursor.execute(_LOCK, values)
         cursor.execute(_COUNT, values)
-        return int((cursor.fetchone() or (0,))[0])
+        counted: int = (cursor.fetchone() or (0,))[0]
+    return counted
 
 
 def stop_over_thresholds(magazine: Magazine, *, job_id: int | None, now: datetime) -> int:
@@ -211,7 +212,8 @@ def stop_over_thresholds(magazine: Magazine, *, job_id: int | None, now: datetim
     count_missed(now, magazine_id=magazine.pk)
     with connection.cursor() as cursor:
         cursor.execute(_STOP, {"magazine": magazine.pk, "job": job_id, "now": now})
-        return cursor.rowcount
+        stopped: int = cursor.rowcount
+    return stopped
 
 
 def _common() -> dict[str, Any]:

@@ -9,8 +9,9 @@ from django.db import connection, transaction
 from leads.models import ConsentRecord
 from mail.magazines import blacklist
 from mail.magazines.locks import hold
-from mail.models import Magazine
+from mail.models import Magazine, Reader
 from mail.models.magazine import ReaderWay
+from mail.stories.turns import plan_turns
 from settings import audit
 from settings.models import User
 from smp.lib.deadlocks import again_after_deadlock
@@ -83,8 +84,11 @@ def _act(
         if way != ReaderWay.IMPORT_UNDO:
             cursor.execute(_ADDRESSES, values)
             blacklist.put(magazine, {row[0] for row in cursor.fetchall()}, own_act=False, now=now)
+        among = Reader.objects.filter(magazine=magazine, pk__in=values["ids"])
+        leads = list(among.values_list("lead_id", flat=True)) if statement is _REMOVE else []
         cursor.execute(statement, values)
         done: int = cursor.rowcount
+        plan_turns(magazine.pk, lead_ids=leads, now=now)  # who is no reader any more waits for no story
         detail = {"at": now.isoformat(), "readers": done, "way": str(way)}
         if source:
             detail["source"] = source

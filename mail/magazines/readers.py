@@ -40,6 +40,7 @@ from mail.models import (
 )
 from mail.models.magazine import OWN_WAYS, ReaderWay
 from mail.refused import Refused
+from mail.stories.turns import plan_turns
 from settings import audit
 from settings.models import User
 from smp.lib.deadlocks import again_after_deadlock
@@ -144,6 +145,8 @@ def register(
             )
         elif changes:
             _note(magazine, current.pk, What.EDITED, before=state, after=state, detail=detail, **by)
+        if state != ReaderState.DELIVERABLE:
+            plan_turns(magazine.pk, lead_ids=[current.pk], now=now)
         if user is not None:
             audit.record("reader.register", user=user, target=reader, detail={"at": now.isoformat()}, ip=ip)
     outcome = {"": Outcome.NEW, ReaderState.DELIVERABLE.value: Outcome.ALREADY}.get(state, Outcome.RETURNED)
@@ -190,6 +193,7 @@ def leave(
         if removes:
             forget_failures(magazine, [reader.lead_id for reader in leaving], now=now)
             Reader.objects.filter(pk__in=ids).delete()
+            plan_turns(magazine.pk, lead_ids=[reader.lead_id for reader in leaving], now=now)
         else:
             Reader.objects.filter(pk__in=ids).update(state=ReaderState.STOPPED, state_at=now, updated_at=now)
         if news and not leaving:  # an administrator had stopped or removed them; now they say so themselves

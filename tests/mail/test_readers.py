@@ -393,7 +393,7 @@ def test_many_at_once(act, django_assert_max_num_queries):
     elsewhere = make_reader(make_magazine("別"))
     failed(readers[0])
     ids = [one.pk for one in (*readers, elsewhere)]
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(16):
         assert act(magazine, ids, way="bulk", user=user, now=now, source="一括削除") == 5
     assert act(magazine, ids, way="bulk", user=user, now=now) == 0
     elsewhere.refresh_from_db()
