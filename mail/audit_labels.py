@@ -26,7 +26,7 @@ from settings.models import DomainRule, SourceIp
 def register() -> None:
     register_target(Target("sendjob", _("Wizard mailing"), "job", SendJob))
     register_target(Target("mailtemplate", _("Template"), "template", MailTemplate))
-    register_target(Target("magazine", _("Mail magazine"), "", Magazine))
+    register_target(Target("magazine", _("Mail magazine"), "magazine", Magazine))
     register_target(Target("story", _("Story"), "", Story))
     register_action("reader_item.add", _("Free item added"))
     register_action("reader_item.change", _("Free item changed"))
@@ -34,7 +34,7 @@ def register() -> None:
     register_action("reader_item.retire", _("Free item used no more"))
     register_action("reader_item.restore", _("Free item used again"))
     register_action("story.filter", _("Delivery filter changed"))
-    register_target(Target("reader", _("Reader"), "", Reader))
+    register_target(Target("reader", _("Reader"), "reader_by_id", Reader))
     register_action("magazine.create", _("Magazine made"))
     register_action("magazine.change", _("Settings of a magazine changed"))
     register_action("magazine.archive", _("Magazine archived"))

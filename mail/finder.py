@@ -4,7 +4,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from mail.models import MailTemplate, SendJob, StepMail, StepState
+from mail.models import Magazine, MailTemplate, SendJob, StepMail, StepState
 from mail.models.send_job import JobState
 from mail.modes import shown_in, usable_in
 from mail.step_queries import text_q
@@ -22,6 +22,7 @@ def register() -> None:
     register_finder(
         Finder("step_mails", _("Step mail"), find_step_mails, position=35, more="step_mails", modes=BOTH)
     )
+    register_finder(Finder("magazines", _("Mail magazines"), find_magazines, position=36, more="magazines"))
     register_synonyms("セミナー", "キャンペーン")
     register_synonyms("テンプレ一覧", "テンプレート一覧")
     register_aliases(
@@ -91,6 +92,19 @@ def find_templates(user: object, text: str, campaign_id: int | None = None) -> l
     found = templates.order_by("-updated_at", "-pk")[:LIMIT]
     return [
         Result(template.name, reverse("template", args=[template.pk]), template.subject) for template in found
+    ]
+
+
+def find_magazines(user: object, text: str, campaign_id: int | None = None) -> list[Result]:
+    """By name or description; blue only. Archived ones last."""
+    found = Magazine.objects.filter(Q(name__icontains=text) | Q(description__icontains=text))
+    return [
+        Result(
+            magazine.name,
+            reverse("readers", args=[magazine.pk]),
+            str(_("Archived")) if magazine.archived_at else magazine.description,
+        )
+        for magazine in found.order_by("-archived_at", "name", "pk")[:LIMIT]
     ]
 
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mail.brake_queries import braked_jobs
 from mail.delivery.watchdog import Stuck, stuck
+from mail.magazines.overview import error_stops
 from mail.models import Delivery, SendJob, StepMail, StepState, StepWait, WaitState
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState
@@ -19,6 +20,7 @@ from smp.lib.mode import BOTH, campaign_of
 
 SHOWN = 5
 LOOKS_BACK = timedelta(days=30)
+ERROR_STOPS = timedelta(days=7)
 
 
 def register() -> None:
@@ -28,6 +30,7 @@ def register() -> None:
     )
     register_card(Card("reserved", "mail/home_reserved.html", reserved_card, position=20, modes=BOTH))
     register_card(Card("steps", "mail/home_steps.html", steps_card, position=25, modes=BOTH))
+    register_card(Card("error_stops", "mail/home_error_stops.html", error_stops_card, position=27))
     register_card(Card("results", "mail/home_results.html", results_card, position=30, modes=BOTH))
     register_quick_action(QuickAction(_("Write a template"), "template_new", position=30, modes=BOTH))
     register_quick_action(QuickAction(_("Send wizard"), "wizard", position=40, modes=BOTH))
@@ -144,6 +147,12 @@ def steps_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
         "active": active,
         "lines": [{"step": step, "waiting": waiting.get(step.pk, 0)} for step in newest],
     }
+
+
+def error_stops_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
+    """MAG-3: readers stopped by errors within a week, by magazine; nothing where there are none. Two queries."""
+    lines = error_stops(since=now - ERROR_STOPS)
+    return {"lines": lines[:SHOWN], "days": ERROR_STOPS.days, "since": now - ERROR_STOPS} if lines else None
 
 
 def results_card(request: HttpRequest, now: datetime) -> dict[str, Any]:

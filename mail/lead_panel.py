@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from leads.models import Lead
 from leads.panels import Panel, register_panel
+from mail.magazines.overview import memberships
 from mail.mail_kinds import kind_label
 from mail.models import Delivery, StepWait, WaitState
 from mail.models.delivery import DeliveryState
@@ -67,8 +68,18 @@ def _time(row: Delivery) -> Any:
     return row.sent_at or row.decided_at
 
 
+def magazines_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
+    """「メールマガジン」: which magazines this lead reads, in which state (MAG-1). One query."""
+    return {"readers": list(memberships(lead))}
+
+
 def register_why_panel() -> None:
     """Called by MailConfig.ready()."""
     register_panel(
         Panel("why", _("Why it arrived, or not"), "mail/lead_panel.html", why_panel, position=10, modes=BOTH)
+    )
+    register_panel(
+        Panel(
+            "magazines", _("Mail magazines"), "mail/magazines/lead_panel.html", magazines_panel, position=60
+        )
     )

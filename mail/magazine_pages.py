@@ -1,6 +1,7 @@
 """The entries of the tab 「メールマガジン」 (NAV-1). Every part registers its own entry here, one block each."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from smp.lib.navigation import Page, Tab, register_page, register_tab
 
@@ -15,6 +16,7 @@ def register() -> None:
             "magazines",
             position=10,
             aliases=("メルマガ", "Y-mail", "ワイメール"),
+            url_names=("magazine_new",),
         )
     )
     register_page(
@@ -30,3 +32,26 @@ def register() -> None:
             url_names=("reader_item_new", "reader_item_edit", "reader_item_retire"),
         )
     )
+    register_page(
+        Page(
+            "magazines", _("Readers"), "readers", position=15, within="magazine_id", start="magazines",
+            aliases=("読者リスト", "購読者", "一括削除", "不達情報をリセットする"),
+            url_names=(
+                "reader", "reader_new", "reader_edit", "reader_remove", "readers_bulk", "readers_bulk_check",
+                "readers_bulk_do",
+            ),
+        )
+    )  # fmt: skip
+    register_page(
+        Page(
+            "magazines", _("Basic settings"), "magazine_settings", _("Prepare"), "may_edit", position=80,
+            within="magazine_id", start="magazines", url_names=("magazine_archive",),
+            aliases=("メールマガジン基本設定", "エラーメール・配信停止", "詳細設定", "フッター", "しきい値"),
+        )
+    )  # fmt: skip
+    register_page(
+        Page(
+            "magazines", pgettext_lazy("page", "Blacklist"), "blacklist", _("Prepare"), "may_edit", position=85,
+            within="magazine_id", start="magazines", aliases=("ブラックリスト機能",), url_names=("blacklist_release",),
+        )
+    )  # fmt: skip

@@ -3,10 +3,28 @@
 
 from django.urls import URLPattern, path
 
-from mail.views.magazines import items, magazines, story_filter
+from mail.views.magazines import blacklist, items, magazines, reader, reader_bulk, readers, story_filter
+from mail.views.magazines import settings as basic_settings
 
 urlpatterns: list[URLPattern] = [
     path("", magazines.magazines, name="magazines"),
+    path("new/", magazines.magazine_new, name="magazine_new"),
+    path("<int:magazine_id>/", magazines.magazine, name="magazine"),
+    path("<int:magazine_id>/archive/", magazines.magazine_archive, name="magazine_archive"),
+    path("<int:magazine_id>/restore/", magazines.magazine_restore, name="magazine_restore"),
+    path("<int:magazine_id>/settings/", basic_settings.magazine_settings, name="magazine_settings"),
+    path("<int:magazine_id>/readers/", readers.readers, name="readers"),
+    path("<int:magazine_id>/readers/export/", readers.readers_export, name="readers_export"),
+    path("<int:magazine_id>/readers/new/", readers.reader_new, name="reader_new"),
+    path("readers/<int:reader_id>/", reader.reader_by_id, name="reader_by_id"),
+    path("<int:magazine_id>/readers/<int:reader_id>/", reader.reader, name="reader"),
+    path("<int:magazine_id>/readers/<int:reader_id>/edit/", reader.reader_edit, name="reader_edit"),
+    path("<int:magazine_id>/readers/<int:reader_id>/remove/", reader.reader_remove, name="reader_remove"),
+    path("<int:magazine_id>/readers/bulk/", reader_bulk.readers_bulk, name="readers_bulk"),
+    path("<int:magazine_id>/readers/bulk/check/", reader_bulk.readers_bulk_check, name="readers_bulk_check"),
+    path("<int:magazine_id>/readers/bulk/do/", reader_bulk.readers_bulk_do, name="readers_bulk_do"),
+    path("<int:magazine_id>/blacklist/", blacklist.blacklist, name="blacklist"),
+    path("<int:magazine_id>/blacklist/release/", blacklist.blacklist_release, name="blacklist_release"),
 ]
 
 urlpatterns += [

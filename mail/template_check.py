@@ -145,6 +145,11 @@ def lacks_legal_notice(template: MailTemplate) -> bool:
     return template.purpose == Purpose.ADVERTISING and bool(_law(template))
 
 
+def legal_problems(template: MailTemplate) -> list[Problem]:
+    """LAW-1 alone: what this text would still have to say. Pure; also for a text that is no template (a magazine's footer)."""
+    return _law(template)
+
+
 def _law(template: MailTemplate) -> list[Problem]:
     """LAW-1, for every part a recipient may see: each missing piece is named."""
     problems = []

@@ -88,6 +88,13 @@ def _acts(magazine: Magazine, norms: Iterable[str]) -> dict[str, bool]:
     return found
 
 
+def entry(magazine: Magazine, norm: str) -> BlacklistedAddress | None:
+    """Since when the address is on the list and by whose act; None when it is not. The person's own act goes before."""
+    hashes = [address_hash(magazine.pk, norm), *_former(magazine.pk, [norm])] if norm else []
+    rows = BlacklistedAddress.objects.filter(magazine_id=magazine.pk, address_hash__in=hashes)
+    return rows.order_by("-own_act", "at").first()
+
+
 def put(magazine: Magazine, norms: Iterable[str], *, own_act: bool, now: datetime) -> set[str]:
     """Lists the addresses. Returns those that were not on the list, or not by their own act and are now.
     Call it in the transaction that stops or removes the readers."""
@@ -134,9 +141,15 @@ def take_off(magazine: Magazine, norms: Iterable[str]) -> int:
 
 
 def release(
-    magazine: Magazine, address: str, *, user: User | None, now: datetime, ip: str | None = None
+    magazine: Magazine,
+    address: str,
+    *,
+    user: User | None,
+    now: datetime,
+    reason: str = "",
+    ip: str | None = None,
 ) -> bool:
-    """An administrator takes off what administrators had put there. False when the address is not listed;
+    """An administrator takes off what administrators had put there, and says why. False when the address is not listed;
     Refused("own_act") for somebody who left by themselves."""
     norm = normalise_email(address)
     with transaction.atomic():
@@ -152,6 +165,6 @@ def release(
                 ),
             )
         take_off(magazine, [norm])
-        detail = {"at": now.isoformat(), "addresses": [norm]}
+        detail = {"at": now.isoformat(), "addresses": [norm], "reason": reason}
         audit.record("magazine.blacklist_release", user=user, target=magazine, detail=detail, ip=ip)
     return True

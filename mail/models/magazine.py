@@ -147,11 +147,19 @@ class Reader(models.Model):
         constraints = [models.UniqueConstraint(fields=["magazine", "lead"], name="reader_once_per_magazine")]
         indexes = [
             models.Index(fields=["magazine", "state", "-id"], name="reader_list"),
-            models.Index(fields=["magazine", "-registered_at"], name="reader_registered"),
+            models.Index(fields=["magazine", "-registered_at", "-id"], name="reader_registered"),
+            # the few that errors stopped, for the home page
+            models.Index(
+                fields=["state_at"], condition=Q(state=ReaderState.ERROR_STOPPED), name="reader_error_stopped"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.lead}"
+
+    @property
+    def all_failures(self) -> int:
+        return sum(self.failures(group) for group in FailureGroup)
 
     def failures(self, group: str) -> int:
         value: int = getattr(self, f"failures_{group}")
