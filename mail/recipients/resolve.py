@@ -34,7 +34,8 @@ from django.db.models import (
 
 from leads.models import Lead
 from leads.scope import narrow_to
-from leads.search import EVERYONE, leads_matching
+from leads.search import leads_matching
+from mail.magazines.filters import filter_q, has_filter
 from mail.models.delivery import DeliveryState
 from mail.models.send_job import RecipientRule, SendJob
 from mail.models.story import StoryTurn, TurnState
@@ -91,7 +92,7 @@ def _readers(plan: Plan, scope: ReaderScope, *, now: datetime) -> QuerySet[Lead,
         Lead.objects.filter(deleted_at=None)
         .alias(reader=FilteredRelation("readers", condition=Q(readers__magazine_id=scope.magazine_id)))
         .filter(reader__magazine_id=scope.magazine_id)
-        .annotate(reader_state=F("reader__state"), matches=_filter(plan, now=now))
+        .annotate(reader_state=F("reader__state"), matches=_filter(plan, scope, now=now))
     )
     if scope.turns_of is not None:
         turns = StoryTurn.objects.filter(
@@ -111,12 +112,12 @@ def _readers(plan: Plan, scope: ReaderScope, *, now: datetime) -> QuerySet[Lead,
     return leads
 
 
-def _filter(plan: Plan, *, now: datetime) -> Value | Case:
+def _filter(plan: Plan, scope: ReaderScope, *, now: datetime) -> Value | Case:
     """Judged reader by reader, beside the other reasons: it says to whom, never whom not (MAG-7)."""
-    if plan.condition is None or plan.condition == EVERYONE:
+    if not has_filter(plan.condition):
         return Value(True)
-    among = leads_matching(plan.condition, now=now).values("pk")
-    return Case(When(pk__in=among, then=Value(True)), default=Value(False), output_field=BooleanField())
+    matches = filter_q(plan.condition, scope.magazine_id, now=now)
+    return Case(When(matches, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
 def _statement(
