@@ -25,6 +25,8 @@ class JobOut(Schema):
     state: JobState
     rule: RecipientRule
     campaign_id: int | None
+    magazine_id: int | None = Field(None, description="Of a start of a magazine's story")
+    story_id: int | None = None
     template_id: int | None
     template_name: str
     search_name: str

@@ -30,7 +30,7 @@ SELECT u.id, count(DISTINCT j.id)
   FROM mail_sendjob j
  CROSS JOIN LATERAL jsonb_array_elements(j.counted_urls) chosen
   JOIN mail_countedurl u ON u.url = chosen->>'url' AND u.campaign_id IS NOT DISTINCT FROM j.campaign_id
- WHERE j.count_clicks AND j.state NOT IN ('draft', 'deleted') AND jsonb_typeof(j.counted_urls) = 'array'
+ WHERE j.count_clicks AND j.magazine_id IS NULL AND j.state NOT IN ('draft', 'deleted') AND jsonb_typeof(j.counted_urls) = 'array'
    AND u.id = ANY(%(ids)s) AND NOT coalesce(j.links_changed->'gone' ? u.url, false)
  GROUP BY u.id
 """

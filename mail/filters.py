@@ -41,7 +41,9 @@ class JobFilter(django_filters.FilterSet):
         label=_("How recipients are given"), choices=RecipientRule.choices, empty_label=_("All")
     )
     template = django_filters.ModelChoiceFilter(
-        label=_("Template"), queryset=MailTemplate.objects.order_by("name"), empty_label=_("All")
+        label=_("Template"),
+        queryset=MailTemplate.objects.filter(magazine=None).order_by("name"),
+        empty_label=_("All"),
     )
     created_by = django_filters.ModelChoiceFilter(
         label=_("Made by"), queryset=User.objects.order_by("name"), empty_label=_("All")

@@ -62,7 +62,7 @@ def find_jobs(user: object, text: str, campaign_id: int | None = None) -> list[R
     if (number := _number(text)) is not None:
         condition |= Q(pk=number)
     jobs = (
-        shown_in(campaign_id, SendJob.objects.exclude(state=JobState.DRAFT))
+        shown_in(campaign_id, SendJob.objects.filter(magazine=None).exclude(state=JobState.DRAFT))
         .filter(condition)
         .select_related("template", "campaign")
         .order_by("-pk")[:LIMIT]

@@ -19,7 +19,7 @@ MAX_ID = 2**63 - 1
 
 
 def listed_jobs(campaign_id: int | None = None) -> QuerySet[SendJob]:
-    """「ウィザード利用履歴」: every confirmed run, of a campaign its own (APP-1); `tick_count` is the length of a by-user job's list (TGT-8)."""
+    """「ウィザード利用履歴」: every confirmed run of the wizard, no start of a magazine's story, of a campaign its own (APP-1); `tick_count` is the length of a by-user job's list (TGT-8)."""
     ticks = (
         SendJobLead.objects.filter(job=OuterRef("pk"))
         .order_by()
@@ -28,7 +28,7 @@ def listed_jobs(campaign_id: int | None = None) -> QuerySet[SendJob]:
         .values("n")
     )
     return (
-        shown_in(campaign_id, SendJob.objects.exclude(state=JobState.DRAFT))
+        shown_in(campaign_id, SendJob.objects.filter(magazine=None).exclude(state=JobState.DRAFT))
         .select_related("template", "created_by", "campaign")
         .annotate(tick_count=Coalesce(Subquery(ticks, output_field=IntegerField()), 0))
     )

@@ -13,6 +13,7 @@ from django.db.models import Q
 from mail.alignment import Alignment
 from mail.click_count import with_counting
 from mail.hints import hint
+from mail.magazines.failures import stop_over_thresholds
 from mail.merge_fields import values_for
 from mail.message import Skeleton, snapshot_content, store_snapshot
 from mail.models.delivery import Delivery, DeliveryState
@@ -118,6 +119,8 @@ def _start(job_id: int, *, now: datetime, aligned: Alignment | None) -> SendJob 
             release_reserved(job, now=now)
             _keep_merge_values(job, job.snapshot, now=now)
         else:
+            if job.story is not None:
+                stop_over_thresholds(job.story.magazine, job_id=job.pk, now=now)  # MAG-5
             plan = plan_of(job)
             resolve(job, plan, now=now)
             job.purpose, job.condition, job.skip_duplicates = (

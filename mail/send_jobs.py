@@ -113,10 +113,15 @@ def _refuse_other_modes(
     campaign_id: int | None, template: MailTemplate | None, search: SavedSearch | None
 ) -> None:
     """APP-1: templates and searches are usable in the mode they were made in only."""
-    if template is not None and template.campaign_id != campaign_id:
+    if template is not None and of_other_mode(template, campaign_id):
         raise Refused("other_mode", other_template_text())
     if search is not None and search.campaign_id != campaign_id:
         raise Refused("other_mode", other_search_text())
+
+
+def of_other_mode(template: MailTemplate, campaign_id: int | None) -> bool:
+    """The text of a magazine's story is nobody else's."""
+    return template.campaign_id != campaign_id or template.magazine_id is not None
 
 
 def other_template_text() -> str:
@@ -224,7 +229,7 @@ def problems(job: SendJob, *, now: datetime, aligned: Alignment | None = None) -
         return [Problem("no_template", _("Choose a template."))]
     if job.template.archived_at:
         found.append(Problem("archived", _("The template was archived. Choose another one, or restore it.")))
-    if job.template.campaign_id != job.campaign_id:
+    if of_other_mode(job.template, job.campaign_id):
         found.append(Problem("other_mode", other_template_text()))
     if job.search is not None and job.search.campaign_id != job.campaign_id:
         found.append(Problem("other_mode", other_search_text()))

@@ -29,7 +29,7 @@ from mail.models.delivery import OPEN, DeliveryState
 from mail.models.template import Purpose
 from mail.problems import Problem, alignment_of, alignment_problems
 from mail.recipients.reasons import Reason
-from mail.send_jobs import Refused, other_search_text, other_template_text, unwanted_text
+from mail.send_jobs import Refused, of_other_mode, other_search_text, other_template_text, unwanted_text
 from mail.template_check import check_template
 from mail.url_patterns import check_pattern
 from settings import audit
@@ -136,7 +136,7 @@ def problems(step: StepMail, *, now: datetime, aligned: Alignment | None = None)
         return [*found, Problem("no_template", _("Choose a template."))]
     if step.template.archived_at:
         found.append(Problem("archived", _("The template was archived. Choose another one, or restore it.")))
-    if step.template.campaign_id != step.campaign_id:
+    if of_other_mode(step.template, step.campaign_id):
         found.append(Problem("other_mode", other_template_text()))
     for problem in check_template(step.template):
         text = f"{problem.label}: {problem.text}"
@@ -316,7 +316,7 @@ def _cleaned(values: dict[str, Any], campaign_id: int | None) -> dict[str, Any]:
     cleaned = dict(values)
     template: MailTemplate | None = cleaned.get("template")
     search: SavedSearch | None = cleaned.get("search")
-    if template is not None and template.campaign_id != campaign_id:
+    if template is not None and of_other_mode(template, campaign_id):
         raise Refused("other_mode", other_template_text())
     if search is not None and search.campaign_id != campaign_id:
         raise Refused("other_mode", other_search_text())

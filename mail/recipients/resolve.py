@@ -37,6 +37,7 @@ from leads.scope import narrow_to
 from leads.search import leads_matching
 from mail.magazines.filters import filter_q, has_filter
 from mail.models.delivery import DeliveryState
+from mail.models.magazine import Reader, ReaderState
 from mail.models.send_job import RecipientRule, SendJob
 from mail.models.story import StoryTurn, TurnState
 from mail.models.template import Purpose
@@ -356,6 +357,48 @@ WHERE reason = '' AND NOT EXISTS (
 ORDER BY lead_id DESC LIMIT %(limit)s OFFSET %(offset)s
 """
     return _page(plan, ending, {"campaign": plan.campaign_id, "limit": limit, "offset": offset}, now=now)
+
+
+@dataclass(frozen=True)
+class StoppedReaders:
+    """MAG-12: so many of the addressed are in this state in this magazine."""
+
+    magazine_id: int
+    magazine: str
+    state: str
+    count: int
+
+    @property
+    def state_label(self) -> str:
+        return str(ReaderState(self.state).label)
+
+
+def stopped_in_magazines(plan: Plan, *, now: datetime) -> list[StoppedReaders]:
+    """MAG-12: wizard mail does not ask magazines, but says how many of those it would address are stopped in one. No second
+    query where nobody reads anything."""
+    if not Reader.objects.exists():
+        return []
+    ending = """
+SELECT magazine.id, magazine.name, reader.state, count(*)
+FROM decision JOIN mail_reader reader USING (lead_id) JOIN mail_magazine magazine ON magazine.id = reader.magazine_id
+WHERE reason = '' AND reader.state <> 'deliverable' GROUP BY 1, 2, 3 ORDER BY 2, 1, 3 DESC
+"""
+    return [StoppedReaders(*row) for row in _ask(*_statement(plan, ending, {}, now=now))]
+
+
+def expected_stopped(
+    plan: Plan, magazine_id: int, state: str, *, now: datetime, limit: int, offset: int
+) -> ExpectedPage:
+    """The leads behind one of these numbers, newest first."""
+    ending = """
+SELECT lead_id, reason, related_id, count(*) OVER () FROM decision
+WHERE reason = '' AND EXISTS (
+    SELECT FROM mail_reader reader WHERE reader.lead_id = decision.lead_id
+      AND reader.magazine_id = %(magazine)s AND reader.state = %(reader_state)s)
+ORDER BY lead_id DESC LIMIT %(limit)s OFFSET %(offset)s
+"""
+    values = {"magazine": magazine_id, "reader_state": state, "limit": limit, "offset": offset}
+    return _page(plan, ending, values, now=now)
 
 
 def _page(plan: Plan, ending: str, parameters: dict[str, Any], *, now: datetime) -> ExpectedPage:

@@ -19,13 +19,21 @@ from leads.scope import leads_in
 from leads.search import describe_condition, leads_matching
 from mail import send_jobs
 from mail.forms.wizard import WizardForm
-from mail.models import MailTemplate, SendJob
+from mail.models import Magazine, MailTemplate, SendJob
+from mail.models.magazine import ReaderState
 from mail.models.send_job import JobState, RecipientRule
 from mail.models.template import Purpose
 from mail.modes import usable_in
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import DECIDED_AT_START, Reason
-from mail.recipients.resolve import ExpectedPage, expected_cancelled, expected_counts, expected_page
+from mail.recipients.resolve import (
+    ExpectedPage,
+    expected_cancelled,
+    expected_counts,
+    expected_page,
+    expected_stopped,
+    stopped_in_magazines,
+)
 from mail.template_check import lacks_legal_notice
 from mail.templates import legal_footer
 from settings.permissions import both_modes, needs_edit
@@ -34,6 +42,8 @@ from smp.lib.mode import campaign_of
 from smp.lib.once import once
 
 PAGE = 50
+# Among the addressed, MAG-12: "stopped-<magazine>-<state>".
+STOPPED, STOPPED_STATES = "stopped-", (ReaderState.STOPPED, ReaderState.ERROR_STOPPED)
 CANCELLED = "cancelled"  # among the addressed of a campaign's job; no reason of EXC-1
 STEPS = ("condition", "leads", "links", "confirm", "done")
 
@@ -358,6 +368,8 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
         messages.error(request, " ".join(invalid.messages))
         return redirect("wizard_condition", job.pk)
     cancelled = expected_cancelled(plan, now=now, limit=1, offset=0).total if job.campaign_id else 0
+    # A campaign knows nothing of the magazines, which belong to all campaigns (APP-1).
+    stopped = stopped_in_magazines(plan, now=now) if job.campaign_id is None else []
     problems = send_jobs.problems(job, now=now)
     unwanted = DmPermission.UNWANTED in job.dm_permissions
     return render(
@@ -372,10 +384,30 @@ def wizard_confirm(request: HttpRequest, job_id: int) -> HttpResponse:
             "unwanted": unwanted, "refusers": send_jobs.refusers_expected(job, now=now) if unwanted else 0,
             "advertising": plan.purpose == Purpose.ADVERTISING,
             "legal_help": job.template is not None and lacks_legal_notice(job.template),
-            "legal_lines": legal_footer().strip(), "cancelled": cancelled,
+            "legal_lines": legal_footer().strip(), "cancelled": cancelled, "stopped": stopped,
             "applicants": leads_in(job.campaign_id).count() if job.campaign_id else None,
         },
     )  # fmt: skip
+
+
+def _stopped_label(who: str) -> str:
+    """MAG-12: `who` is "stopped-<magazine>-<state>"; "" for anything else."""
+    magazine_id, _dash, state = who.removeprefix(STOPPED).partition("-")
+    if not (
+        who.startswith(STOPPED)
+        and magazine_id.isascii()
+        and magazine_id.isdecimal()
+        and len(magazine_id) < 18
+        and state in STOPPED_STATES
+    ):
+        return ""
+    magazine = Magazine.objects.filter(pk=int(magazine_id)).first()
+    if magazine is None:
+        return ""
+    return _("Expected to be sent, although “%(state)s” in the magazine “%(magazine)s”") % {
+        "state": ReaderState(state).label,
+        "magazine": magazine,
+    }
 
 
 def _unused_ticks(job: SendJob) -> int:
@@ -401,6 +433,9 @@ def _expected_leads(job: SendJob, who: str, *, offset: int) -> ExpectedPage:
     plan, now = plan_of(job), timezone.now()
     if who == CANCELLED:
         return expected_cancelled(plan, now=now, limit=PAGE, offset=offset)
+    if who.startswith(STOPPED):
+        magazine_id, state = who.removeprefix(STOPPED).split("-")
+        return expected_stopped(plan, int(magazine_id), state, now=now, limit=PAGE, offset=offset)
     reason = None if who == "in_scope" else "" if who == "addressed" else who
     return expected_page(plan, reason, now=now, limit=PAGE, offset=offset)
 
@@ -421,6 +456,8 @@ def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
     }
     if job.campaign_id is not None:
         labels[CANCELLED] = _("Expected to be sent, although cancelled")
+    elif label := _stopped_label(who):
+        labels[who] = label
     if who not in labels:
         raise Http404
     text = request.GET.get("page", "1")

@@ -26,7 +26,7 @@ MOST = 10
 
 def _sent_jobs(request: HttpRequest) -> Any:
     """Those that were started, of the mode (APP-1)."""
-    jobs = SendJob.objects.exclude(started_at=None).exclude(snapshot=None)
+    jobs = SendJob.objects.filter(magazine=None).exclude(started_at=None).exclude(snapshot=None)
     return (
         shown_in(campaign_of(request), jobs)
         .select_related("template", "snapshot", "campaign")
