@@ -134,7 +134,9 @@ _JOB = ("pk", "started_at", "scheduled_at", "created_at", "template__name")
 
 def job_choices(campaign_id: int | None = None) -> Choices:
     """The newest mailings; of a campaign all that were ever confirmed, because nothing else can be asked for there."""
-    rows = shown_in(campaign_id, SendJob.objects.filter(magazine=None).exclude(state="draft").order_by("-id")).values(*_JOB)
+    rows = shown_in(
+        campaign_id, SendJob.objects.filter(magazine=None).exclude(state="draft").order_by("-id")
+    ).values(*_JOB)
     if campaign_id is None:
         rows = rows.exclude(state="deleted")[:SHOWN_CHOICES]
     return [(str(row["pk"]), _job_label(row)) for row in rows]

@@ -24,8 +24,8 @@ from mail.delivery.slots import engine_slot
 from mail.delivery.sweep import sweep_all
 from mail.delivery.watchdog import watch
 from mail.hints import hint
-from mail.magazines.failures import count_missed
 from mail.magazines import requests
+from mail.magazines.failures import count_missed
 from mail.models import SendJob
 from mail.reminders import remind
 from mail.step_due import decide_due
