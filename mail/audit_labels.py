@@ -116,6 +116,8 @@ def register() -> None:
     register_action("story.pause", _("Story paused"))
     register_action("story.go_on", _("Story in operation again"))
     register_action("story.move", _("Order of the step stories changed"))
+    register_action("story.test_send", _("Test mail of a story sent"))
+    register_action("magazine.history_export", _("Delivery history exported"))
     register_action("story.delete", _("Story deleted"))
     register_action("story.send_now", _("Extra issue sent"))
     register_action("story.reserve", _("Extra issue reserved"))
@@ -127,7 +129,9 @@ def register() -> None:
         [("skip", _("Not sent to them")), ("send", _("Sent at the next start"))],
     )
     register_detail(
-        "overdue", _("Who was overdue"), [("skip", _("Not sent to them")), ("send", _("Sent at the next start"))]
+        "overdue",
+        _("Who was overdue"),
+        [("skip", _("Not sent to them")), ("send", _("Sent at the next start"))],
     )
     register_detail("waited", _("Readers who waited for it"))
     register_detail("missed", _("Missed starts"))

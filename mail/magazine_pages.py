@@ -55,3 +55,34 @@ def register() -> None:
             within="magazine_id", start="magazines", aliases=("ブラックリスト機能",), url_names=("blacklist_release",),
         )
     )  # fmt: skip
+    # A story's pages belong to the list of its kind: mail/views/magazines/story.py says so (request.menu_page).
+    of_stories = (
+        "story",
+        "story_new",
+        "story_edit",
+        "story_test_send",
+        "story_turns",
+        "story_timing",
+        "story_change",
+    )
+    register_page(
+        Page(
+            "magazines", pgettext_lazy("story", "Step mail"), "story_steps", group=_("Send"), position=30,
+            aliases=("ストーリー", "シナリオ"), url_names=of_stories, within="magazine_id", start="magazines",
+        )
+    )  # fmt: skip
+    register_page(
+        Page("magazines", _("Loop mail"), "story_loops", group=_("Send"), position=31, aliases=("誕生日メール",), within="magazine_id", start="magazines")
+    )  # fmt: skip
+    register_page(
+        Page(
+            "magazines", _("Extra issues"), "story_extras", group=_("Send"), position=32, aliases=("記事", "即時配信", "予約配信"),
+            url_names=("extra_confirm", "story_expected"), within="magazine_id", start="magazines",
+        )
+    )  # fmt: skip
+    register_page(
+        Page(
+            "magazines", _("Delivery history"), "magazine_history", group=_("Send"), position=33, aliases=("配信開始時刻",),
+            url_names=("magazine_job", "magazine_job_stopped"), within="magazine_id", start="magazines",
+        )
+    )  # fmt: skip

@@ -3,7 +3,9 @@
 
 from django.urls import URLPattern, path
 
-from mail.views.magazines import blacklist, items, magazines, reader, reader_bulk, readers, story_filter
+from mail.views.magazines import (
+    blacklist, changes, extras, history, items, loops, magazines, reader, reader_bulk, readers, steps, story, story_filter,
+)  # fmt: skip
 from mail.views.magazines import settings as basic_settings
 
 urlpatterns: list[URLPattern] = [
@@ -48,5 +50,43 @@ urlpatterns += [
         "<int:magazine_id>/stories/<int:story_id>/filter/card/",
         story_filter.story_filter_card,
         name="story_filter_card",
+    ),
+]
+
+urlpatterns += [
+    path("<int:magazine_id>/steps/", steps.story_steps, name="story_steps"),
+    path("<int:magazine_id>/loops/", loops.story_loops, name="story_loops"),
+    path("<int:magazine_id>/extras/", extras.story_extras, name="story_extras"),
+    path("<int:magazine_id>/stories/new/<str:kind>/", story.story_new, name="story_new"),
+    path("<int:magazine_id>/stories/<int:story_id>/", story.story, name="story"),
+    path("<int:magazine_id>/stories/<int:story_id>/html/", story.story_html, name="story_html"),
+    path("<int:magazine_id>/stories/<int:story_id>/edit/", story.story_edit, name="story_edit"),
+    path("<int:magazine_id>/stories/<int:story_id>/copy/", story.story_copy, name="story_copy"),
+    path("<int:magazine_id>/stories/<int:story_id>/test/", story.story_test_send, name="story_test_send"),
+    path(
+        "<int:magazine_id>/stories/<int:story_id>/files/<int:attachment_id>/",
+        story.story_attachment,
+        name="story_attachment",
+    ),
+    path("<int:magazine_id>/stories/<int:story_id>/turns/", steps.story_turns, name="story_turns"),
+    path("<int:magazine_id>/stories/<int:story_id>/expected/", extras.story_expected, name="story_expected"),
+    path("<int:magazine_id>/stories/<int:story_id>/send/", extras.extra_confirm, name="extra_confirm"),
+    path("<int:magazine_id>/stories/<int:story_id>/when/", changes.story_timing, name="story_timing"),
+    path(
+        "<int:magazine_id>/stories/<int:story_id>/change/<str:change>/",
+        changes.story_change,
+        name="story_change",
+    ),
+    path("<int:magazine_id>/deliveries/", history.magazine_history, name="magazine_history"),
+    path(
+        "<int:magazine_id>/deliveries/export/",
+        history.magazine_history_export,
+        name="magazine_history_export",
+    ),
+    path("<int:magazine_id>/deliveries/<int:job_id>/", history.magazine_job, name="magazine_job"),
+    path(
+        "<int:magazine_id>/deliveries/<int:job_id>/stopped/",
+        history.magazine_job_stopped,
+        name="magazine_job_stopped",
     ),
 ]

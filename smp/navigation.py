@@ -15,7 +15,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated or match is None:
         return {"tabs": [], "menu": []}
     pages = visible_pages(user, campaign_of(request))
-    here = match.view_name
+    # Pages of several entries (a story is a step mail, a loop mail or an extra issue) say which one they belong to.
+    here = getattr(request, "menu_page", match.view_name)
     current = next((page for page in pages if here == page.url_name or here in page.url_names), None)
     tabs = []
     for tab in sorted(TABS.values(), key=lambda tab: tab.position):

@@ -7,6 +7,7 @@ from tracking.views import comparison, hits, report_mails, reports
 urlpatterns = [
     path("jobs/compare/", comparison.job_comparison, name="job_comparison"),
     path("jobs/compare/export/", comparison.job_comparison_export, name="job_comparison_export"),
+    path("jobs/rates/", reports.jobs_rates, name="jobs_rates"),
     path("jobs/<int:job_id>/rates/", reports.job_rates, name="job_rates"),
     path("jobs/<int:job_id>/report/", reports.job_report, name="job_report"),
     path("jobs/<int:job_id>/report/export/", reports.job_report_export, name="job_report_export"),

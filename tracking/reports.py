@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from mail.models import CountedUrl, Delivery, SendJob, StepMail, TemplateSnapshot
@@ -36,6 +37,17 @@ class Scope:
 def scope_of_job(job: SendJob) -> Scope:
     content = job.snapshot.content if job.snapshot else {}
     return Scope("job_id", job.pk, **_counted([content] if content else []), start=job.started_at)
+
+
+def scopes_of_jobs(jobs: QuerySet[SendJob]) -> list[Scope]:
+    """The same for a list, in one query that leaves the mails' texts and attachments where they are."""
+    keys = ("form", "counted", "opens")
+    rows = jobs.values_list("pk", "started_at", *(f"snapshot__content__{key}" for key in keys))
+    found = []
+    for job_id, started_at, *values in rows:
+        content = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+        found.append(Scope("job_id", job_id, **_counted([content] if content else []), start=started_at))
+    return found
 
 
 def scope_of_step(step: StepMail) -> Scope:

@@ -40,6 +40,7 @@ from mail.recipients.explain import explain
 from mail.recipients.reasons import DECIDED_AT_START, Reason
 from mail.results import ADDRESSED, ResultGroup
 from mail.returned_list import complaints_about, failures_by_cause
+from mail.stories import starts
 from mail.views.delivery_views import html_part
 from settings import audit
 from settings.permissions import both_modes, needs_edit, needs_view
@@ -134,7 +135,7 @@ def jobs_export(request: HttpRequest) -> StreamingHttpResponse:
     return csv_response("send-jobs.csv", header, lines())
 
 
-def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
+def live_numbers(job: SendJob, request: HttpRequest) -> dict[str, Any]:
     """What changes while a job runs: state, numbers, progress, retries."""
     now = timezone.now()
     counts = send_jobs.shown_counts(job)
@@ -146,7 +147,7 @@ def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
         return f"{deliveries}&state={state}"
 
     numbers = [
-        {"label": _("Ticked leads") if job.rule == RecipientRule.BY_USER else _("Match the search condition"), "count": counts.in_scope, "url": deliveries, "kind": ""},
+        {"label": _scope_label(job), "count": counts.in_scope, "url": deliveries, "kind": ""},
         {"label": _("Addressed"), "count": counts.addressed, "url": link(ADDRESSED), "kind": ""},
         {"label": DeliveryState.SENT.label, "count": by_state.get(DeliveryState.SENT, 0), "url": link(DeliveryState.SENT), "kind": ""},
         {"label": DeliveryState.ERROR.label, "count": by_state.get(DeliveryState.ERROR, 0), "url": link(DeliveryState.ERROR), "kind": "bad"},
@@ -165,7 +166,13 @@ def _live(job: SendJob, request: HttpRequest) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _reason_rows(job: SendJob, counts: Any) -> list[dict[str, Any]]:
+def _scope_label(job: SendJob) -> str:
+    if job.magazine_id is not None:
+        return _("Readers in question")
+    return _("Ticked leads") if job.rule == RecipientRule.BY_USER else _("Match the search condition")
+
+
+def reason_rows(job: SendJob, counts: Any) -> list[dict[str, Any]]:
     """「送られない人と理由」, in EXC-1's order; what came after the decision says so."""
     decided = _("at the reservation") if job.rule == RecipientRule.BY_USER else _("at the start")
     order = {reason: index for index, reason in enumerate(Reason)}
@@ -193,14 +200,16 @@ def _changed_links(job: SendJob) -> dict[str, Any] | None:
 @require_GET
 def job(request: HttpRequest, job_id: int) -> HttpResponse:
     job = confirmed_job(request, job_id)
+    if job.magazine_id is not None:  # a start of a story has a page of its own
+        return redirect("magazine_job", job.magazine_id, job.pk)
     now = timezone.now()
-    live = _live(job, request)
+    live = live_numbers(job, request)
     brakes = brakes_shown(job)
     state = live["state"]
     deletable, why_not = send_jobs.may_delete(job, now)
     by_user = job.rule == RecipientRule.BY_USER
     asked = request.GET.get("lead", "").strip()[:320]
-    reasons = _reason_rows(job, live["counts"])
+    reasons = reason_rows(job, live["counts"])
     changed_links = _changed_links(job) if job.count_clicks else None
     return render(
         request,
@@ -254,7 +263,7 @@ def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
     """The live part, asked for every two seconds while the job runs; when its state or its brakes changed, the page loads
     again."""
     job = confirmed_job(request, job_id)
-    live = _live(job, request) | {"brake_count": len(brakes_of(job))}
+    live = live_numbers(job, request) | {"brake_count": len(brakes_of(job))}
     response = render(request, "mail/job_progress.html", live)
     if request.GET.get("state") != live["state"] or request.GET.get("brakes", "0") != str(
         live["brake_count"]
@@ -358,10 +367,11 @@ def job_stop(request: HttpRequest, job_id: int) -> HttpResponse:
 def job_delete(request: HttpRequest, job_id: int) -> HttpResponse:
     """「削除」 of a reservation, up to thirty minutes before its time (RSV-2)."""
     if request.method == "POST":
+        of_story = confirmed_job(request, job_id).story_id is not None
         return _act(
             request,
             job_id,
-            send_jobs.delete_reservation,
+            starts.delete_reservation if of_story else send_jobs.delete_reservation,
             _("The reservation was deleted. Nothing will be sent."),
         )
     job = confirmed_job(request, job_id)

@@ -114,7 +114,7 @@ def template(request: HttpRequest, template_id: int) -> HttpResponse:
         "why": why,
         "mail": mail,
         "refusal": refusal,
-        "headers": _headers(mail) if mail else [],
+        "headers": headers_of(mail) if mail else [],
         "shown_bodies": body_fields(shown.form),
         "automatic": kinds_sent_with(shown),
         "waiting": jobs,
@@ -182,7 +182,7 @@ def _build(shown: MailTemplate, lead: Lead | None, now: datetime) -> tuple[Built
         return None, str(error)
 
 
-def _headers(mail: BuiltMail) -> list[tuple[str, str]]:
+def headers_of(mail: BuiltMail) -> list[tuple[str, str]]:
     """The header fields as they will be, unfolded, with encoded words left as they are on the wire."""
     block = mail.data.split(b"\r\n\r\n", 1)[0].decode("ascii").replace("\r\n ", "\n ")
     fields: list[list[str]] = []
@@ -235,7 +235,7 @@ def _edit(request: HttpRequest, edited: MailTemplate) -> HttpResponse:
     context = {
         "form": form,
         "template": edited,
-        "groups": _picker(merge_fields()),
+        "groups": picker(merge_fields()),
         "waiting": waiting,
         "waiting_counts": any(job.count_clicks for job in waiting),
         "soon": starts_soon(waiting, timezone.now()),
@@ -243,7 +243,7 @@ def _edit(request: HttpRequest, edited: MailTemplate) -> HttpResponse:
     return render(request, "mail/template_edit.html", context)
 
 
-def _picker(fields: list[MergeField]) -> list[dict[str, Any]]:
+def picker(fields: list[MergeField]) -> list[dict[str, Any]]:
     """[{"label": group, "fields": [{"insert": "{{ 姓 }}", "label": "Last name", "aliases": "last_name"}]}]"""
     groups: dict[str, list[dict[str, str]]] = {}
     for field in fields:

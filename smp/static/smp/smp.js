@@ -36,14 +36,15 @@
     if (target.matches("input[type=checkbox]")) showPicked(document);
     // data-submit-on-change: a select or box that sends its form at once.
     if (target.matches("[data-submit-on-change]")) target.form.requestSubmit();
-    // data-shows="id": a box or radio that reveals the element while it is ticked.
+    // data-shows="id": a box or radio that reveals the element while it is ticked; several may share one.
     if (target.matches("[type=radio], [type=checkbox]")) reveal();
   });
 
   function reveal() {
-    for (const switcher of document.querySelectorAll("[data-shows]")) {
-      const element = document.getElementById(switcher.dataset.shows);
-      if (element) element.hidden = !switcher.checked;
+    const switchers = [...document.querySelectorAll("[data-shows]")];
+    for (const id of new Set(switchers.map((switcher) => switcher.dataset.shows))) {
+      const element = document.getElementById(id);
+      if (element) element.hidden = !switchers.some((switcher) => switcher.dataset.shows === id && switcher.checked);
     }
   }
 
