@@ -4,7 +4,19 @@
 from django.urls import URLPattern, path
 
 from mail.views.magazines import (
-    blacklist, changes, extras, history, items, loops, magazines, reader, reader_bulk, readers, steps, story, story_filter,
+    blacklist,
+    changes,
+    extras,
+    history,
+    items,
+    loops,
+    magazines,
+    reader,
+    reader_bulk,
+    readers,
+    steps,
+    story,
+    story_filter,
 )  # fmt: skip
 from mail.views.magazines import settings as basic_settings
 
