@@ -11,6 +11,8 @@ from mail.models import (
     MailSettings,
     MailTemplate,
     Reader,
+    ReaderImport,
+    ReaderImportRow,
     ReaderState,
     SendingDomain,
     SendJob,
@@ -50,6 +52,20 @@ def register() -> None:
     register_detail("outage_until", _("Sent until"))
     register_detail("reader_state", _("State of the reader"), ReaderState.choices)
     register_detail("failures_reset", _("Failures until then"))
+    register_target(Target("readerimport", _("Import of readers"), "", ReaderImport))
+    register_action("reader_import.commit", _("Readers imported"))
+    register_action("reader_import.undo", _("Import of readers taken back"))
+    register_action("reader_import.cancel", _("Import of readers cancelled"))
+    register_action("reader_import.export", _("Rows of an import of readers exported"))
+    for group in ReaderImportRow.Group:
+        register_detail(group.value, group.label)
+    register_detail("blacklist", _("Blacklist on"))
+    register_detail("magazine", _("Mail magazine"))
+    register_detail("readers_removed", _("Readers removed from the list"))
+    register_detail("turned_back", _("Readers set back to stopped"))
+    register_detail("restored", _("Readers whose values are as before the import"))
+    register_detail("leads_deleted", _("Leads deleted that the import had made"))
+    register_detail("kept", _("Left as they are, because they changed since"))
     register_target(Target("delivery", _("Single mail"), "delivery", Delivery))
     register_target(Target("mailsettings", _("Mail settings"), "", MailSettings))
     register_target(Target("sendingdomain", _("Sending domain"), "sending_domain", SendingDomain))

@@ -86,3 +86,11 @@ def register() -> None:
             url_names=("magazine_job", "magazine_job_stopped"), within="magazine_id", start="magazines",
         )
     )  # fmt: skip
+    register_page(
+        Page(
+            "magazines", pgettext_lazy("menu", "Import"), "reader_imports", level="may_edit", position=20,
+            within="magazine_id", start="magazines",
+            aliases=("読者の一括インポート", "一括インポート", "読者登録", "CSV"),
+            url_names=("reader_import", "reader_import_undo"),
+        )
+    )  # fmt: skip

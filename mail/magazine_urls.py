@@ -8,6 +8,7 @@ from mail.views.magazines import (
     changes,
     extras,
     history,
+    imports,
     items,
     loops,
     magazines,
@@ -100,5 +101,36 @@ urlpatterns += [
         "<int:magazine_id>/deliveries/<int:job_id>/stopped/",
         history.magazine_job_stopped,
         name="magazine_job_stopped",
+    ),
+]
+
+urlpatterns += [
+    path("<int:magazine_id>/imports/", imports.reader_imports, name="reader_imports"),
+    path("<int:magazine_id>/imports/base/", imports.reader_import_base, name="reader_import_base"),
+    path("<int:magazine_id>/imports/<int:import_id>/", imports.reader_import, name="reader_import"),
+    path(
+        "<int:magazine_id>/imports/<int:import_id>/progress/",
+        imports.reader_import_progress,
+        name="reader_import_progress",
+    ),
+    path(
+        "<int:magazine_id>/imports/<int:import_id>/commit/",
+        imports.reader_import_commit,
+        name="reader_import_commit",
+    ),
+    path(
+        "<int:magazine_id>/imports/<int:import_id>/cancel/",
+        imports.reader_import_cancel,
+        name="reader_import_cancel",
+    ),
+    path(
+        "<int:magazine_id>/imports/<int:import_id>/undo/",
+        imports.reader_import_undo,
+        name="reader_import_undo",
+    ),
+    path(
+        "<int:magazine_id>/imports/<int:import_id>/rows/",
+        imports.reader_import_rows,
+        name="reader_import_rows",
     ),
 ]

@@ -26,6 +26,7 @@ from mail.delivery.watchdog import watch
 from mail.hints import hint
 from mail.magazines import requests
 from mail.magazines.failures import count_missed
+from mail.magazines.imports import steps as reader_imports
 from mail.models import SendJob
 from mail.reminders import remind
 from mail.step_due import decide_due
@@ -63,6 +64,7 @@ def tick() -> None:
     _apart(starts.start_due, now)
     if _remember("turns", "smp:turns", 1, 600):
         _apart(starts.plan_everybody, now)
+    _apart(reader_imports.take_up, now)
     if _remember("unconfirmed", "smp:unconfirmed", 1, 60):
         _apart(cancel_unconfirmed, now)
     if _remember("missed failures", "smp:missed-failures", 1, 60):
@@ -70,6 +72,7 @@ def tick() -> None:
     if _remember("forget", "smp:forget", 1, 3600):
         forward.forget_old(now=now)
         _apart(requests.forget_old, now)
+        _apart(reader_imports.forget_old_files, now)
     _remember("tick", TICK_KEY, time.time())
 
 
@@ -109,6 +112,12 @@ def deliver_job(job_id: int | None = None) -> None:
         send_jobs.finish_if_empty(job, now=timezone.now())
     if outcome.more and not outcome.trouble:
         hint("mail.tasks.deliver_job")
+
+
+@shared_task
+def run_reader_import(reader_import_id: int) -> None:
+    """Whatever the import's next step is."""
+    reader_imports.run(reader_import_id)
 
 
 @shared_task

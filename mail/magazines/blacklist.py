@@ -73,10 +73,10 @@ def is_blacklisted(magazine: Magazine, norm: str) -> bool:
 
 def listed(magazine: Magazine, norms: Iterable[str]) -> set[str]:
     """Those of the addresses that are on the list, a statement for 10,000."""
-    return set(_acts(magazine, norms))
+    return set(acts(magazine, norms))
 
 
-def _acts(magazine: Magazine, norms: Iterable[str]) -> dict[str, bool]:
+def acts(magazine: Magazine, norms: Iterable[str]) -> dict[str, bool]:
     """{norm that is listed: whether it was the person's own act}."""
     found: dict[str, bool] = {}
     for portion in _portions(norms):
@@ -154,7 +154,7 @@ def release(
     norm = normalise_email(address)
     with transaction.atomic():
         magazine = hold(magazine.pk)
-        own_act = _acts(magazine, [norm]).get(norm)
+        own_act = acts(magazine, [norm]).get(norm)
         if own_act is None:
             return False
         if own_act:

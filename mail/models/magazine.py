@@ -384,6 +384,9 @@ class ReaderImport(models.Model):
             )
         ]
 
+    def __str__(self) -> str:
+        return self.file_name
+
 
 class ReaderImportRow(models.Model):
     """One row of the file: which of MAG-10's groups it is in, and what it changed (for the undo)."""
