@@ -55,6 +55,12 @@ def register() -> None:
             within="magazine_id", start="magazines", aliases=("ブラックリスト機能",), url_names=("blacklist_release",),
         )
     )  # fmt: skip
+    register_page(
+        Page(
+            "magazines", _("Take back an outage"), "outages", _("Prepare"), "may_edit", position=90,
+            within="magazine_id", start="magazines", aliases=("大規模障害", "障害", "一斉エラー停止"),
+        )
+    )  # fmt: skip
     # A story's pages belong to the list of its kind: mail/views/magazines/story.py says so (request.menu_page).
     of_stories = (
         "story",

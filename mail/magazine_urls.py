@@ -12,6 +12,7 @@ from mail.views.magazines import (
     items,
     loops,
     magazines,
+    outages,
     reader,
     reader_bulk,
     readers,
@@ -40,6 +41,7 @@ urlpatterns: list[URLPattern] = [
     path("<int:magazine_id>/readers/bulk/do/", reader_bulk.readers_bulk_do, name="readers_bulk_do"),
     path("<int:magazine_id>/blacklist/", blacklist.blacklist, name="blacklist"),
     path("<int:magazine_id>/blacklist/release/", blacklist.blacklist_release, name="blacklist_release"),
+    path("<int:magazine_id>/outages/", outages.outages, name="outages"),
 ]
 
 urlpatterns += [

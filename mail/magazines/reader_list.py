@@ -127,6 +127,6 @@ def export_rows(readers: QuerySet[Reader], items: Sequence[ReaderItem]) -> Itera
         lead = reader.lead
         yield [
             lead.email, lead.last_name, lead.first_name, lead.last_name_kana, lead.first_name_kana, lead.company,
-            reader.get_state_display(), reader.state_at, reader.registered_at, reader.get_way_display(),
+            reader.get_state_display(), reader.state_at, reader.registered_at, reader.way_words,
             *(reader.failures(group) for group in GROUPS), *(reader.values.get(item.key) for item in items), lead.pk,
         ]  # fmt: skip

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import pgettext, pgettext_lazy
 
 from leads.models import ConsentRecord, Lead
 
@@ -156,6 +156,13 @@ class Reader(models.Model):
 
     def __str__(self) -> str:
         return f"{self.lead}"
+
+    @property
+    def way_words(self) -> str:
+        """How they registered."""
+        if self.way == ReaderWay.ADMIN:
+            return pgettext("reader", "Registered by an administrator")
+        return str(ReaderWay(self.way).label)
 
     @property
     def all_failures(self) -> int:

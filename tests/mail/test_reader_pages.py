@@ -71,7 +71,7 @@ def test_the_green_check_stands_at_the_far_left_and_states_are_said_in_words(cli
         name = next(name for name in words if f">{name}yamate" in row)
         assert words[name] in row
         assert ("✔" in row) == (name == "deliverable@")
-        assert row.index("mark") < row.index("@yamate")
+        assert row.index("mark") < row.index("<input") < row.index("@yamate")
     # The numbers above are links to the readers behind them.
     assert f'href="{url("readers", magazine)}?state=error_stopped"' in html
 

@@ -57,7 +57,7 @@ class ReaderFilter(django_filters.FilterSet):
     way = django_filters.ChoiceFilter(
         label=pgettext_lazy("reader", "Way of registration"),
         choices=[
-            (way.value, way.label)
+            (way.value, way.label if way != ReaderWay.ADMIN else pgettext_lazy("reader", "Registered by an administrator"))
             for way in (ReaderWay.FORM, ReaderWay.EMPTY_MAIL, ReaderWay.IMPORT, ReaderWay.ADMIN, ReaderWay.MERGE)
         ],
         empty_label=_("All"),
