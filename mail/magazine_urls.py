@@ -6,6 +6,7 @@ from django.urls import URLPattern, path
 from mail.views.magazines import (
     blacklist,
     changes,
+    display,
     extras,
     history,
     imports,
@@ -13,6 +14,7 @@ from mail.views.magazines import (
     loops,
     magazines,
     outages,
+    public_forms,
     reader,
     reader_bulk,
     readers,
@@ -135,4 +137,12 @@ urlpatterns += [
         imports.reader_import_rows,
         name="reader_import_rows",
     ),
+]
+
+urlpatterns += [
+    path("<int:magazine_id>/forms/", public_forms.magazine_forms, name="magazine_forms"),
+    path("<int:magazine_id>/display/", display.magazine_display, name="magazine_display"),
+    path("<int:magazine_id>/display/design/", display.magazine_design, name="magazine_design"),
+    path("<int:magazine_id>/display/<slug:page>/", display.magazine_texts, name="magazine_texts"),
+    path("<int:magazine_id>/display/<slug:page>/preview/", display.magazine_preview, name="magazine_preview"),
 ]

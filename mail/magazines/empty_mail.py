@@ -29,6 +29,7 @@ LARGE = 256 * 1024  # bytes; signatures with pictures are smaller
 BY_ADDRESS = (3, 3600)  # times, seconds
 BY_MAGAZINE = (300, 600)
 _HEAD_MAX = 64 * 1024
+_BRACKETS_MAX = 20
 _RECIPIENTS = ("delivered-to", "x-original-to", "envelope-to", "to", "cc")
 _MACHINES = (
     "list-id", "list-post", "list-unsubscribe", "mailing-list", "x-autoreply", "x-autorespond", "x-loop",
@@ -90,7 +91,9 @@ def _fields(head: Message, name: str) -> list[str]:
 
 
 def _addresses(head: Message, name: str) -> list[str]:
-    return [address for _name, address in getaddresses(_fields(head, name)) if address]
+    """Those of fields that people write: Python's reader goes one call deeper with each bracket."""
+    fields = [value for value in _fields(head, name) if value.count("(") <= _BRACKETS_MAX]
+    return [address for _name, address in getaddresses(fields) if address]
 
 
 def _one_sender(head: Message) -> str:
