@@ -16,6 +16,7 @@ from mail.models import Delivery, StepWait, WaitState
 from mail.models.delivery import DeliveryState
 from mail.modes import shown_in
 from mail.recipients.explain import explain_delivery, explain_wait
+from mail.recipients.explain_magazines import starts_of
 from mail.recipients.explain_steps import waits_of
 from smp.lib.mode import BOTH, campaign_of
 
@@ -23,7 +24,7 @@ SHOWN = 20
 
 
 def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
-    """Three queries, however many mails; inside a campaign its own only (APP-1). Those still to come stand on top, then the newest."""
+    """Three queries, with magazine mail five, however many mails; inside a campaign its own only (APP-1). Those still to come stand on top, then the newest."""
     campaign_id = campaign_of(request)
     rows = list(
         shown_in(campaign_id, Delivery.objects.filter(lead=lead))
@@ -31,13 +32,13 @@ def why_panel(request: HttpRequest, lead: Lead) -> dict[str, Any]:
         .defer("merge_values", "template__html_body", "template__text_body")
         .order_by("-id")[: SHOWN + 1]
     )
-    waits = waits_of(rows)
+    waits, starts = waits_of(rows), starts_of(rows)
     mails: list[dict[str, Any]] = [
         {
             "delivery": row,
             "at": _time(row),
             "title": row.subject or (row.template.name if row.template else kind_label(row.mail_kind)),
-            "explanation": explain_delivery(row, wait=waits.get(row.pk)),
+            "explanation": explain_delivery(row, wait=waits.get(row.pk), start=starts.get(row.pk)),
         }
         for row in rows[:SHOWN]
     ]

@@ -22,6 +22,7 @@ from mail.models.delivery import DeliveryState
 from mail.models.step_mail import WaitState
 from mail.modes import shown_in
 from mail.recipients.explain import explain_delivery
+from mail.recipients.explain_magazines import starts_of
 from mail.recipients.explain_steps import waits_of
 from mail.recipients.reasons import Reason
 from smp.lib.mode import url_in
@@ -43,12 +44,12 @@ def _mails(asked: Asked, order: int) -> Iterable[Entry]:
     )
     rows = rows.defer("merge_values", "template__html_body", "template__text_body")
     found = asked.page(rows.annotate(at=Coalesce(F("sent_at"), F("decided_at"))), order)
-    waits = waits_of(found)
+    waits, starts = waits_of(found), starts_of(found)
     for row in found:
         title = row.subject or (row.template.name if row.template else kind_label(row.mail_kind))
         yield Entry(
             Place(row.at, order, row.pk), "mail", str(title), url_in(asked.campaign_id, "delivery", row.pk),
-            str(row.get_state_display()), _COLOURS.get(row.state, "run"), [explain_delivery(row, wait=waits.get(row.pk)).sentence],
+            str(row.get_state_display()), _COLOURS.get(row.state, "run"), [explain_delivery(row, wait=waits.get(row.pk), start=starts.get(row.pk)).sentence],
         )  # fmt: skip
 
 

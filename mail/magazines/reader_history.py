@@ -9,9 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from leads.models import Lead
+from mail.magazines.reader_words import cause_of
 from mail.models import Delivery, FailureGroup, Magazine, Reader, ReaderChange, ReaderItem, ReaderState
 from mail.models.delivery import DeliveryKind
 from mail.recipients.explain import Explanation, explain_delivery
+from mail.recipients.explain_magazines import starts_of
 
 HISTORY = 100
 MAILS = 30
@@ -53,7 +55,7 @@ def history_of(magazine: Magazine, lead: Lead, items: Iterable[ReaderItem]) -> l
     """Newest first; also of times when the lead was no reader. One query."""
     changes = ReaderChange.objects.filter(magazine=magazine, lead=lead).select_related("user")[:HISTORY]
     labels = {item.key: item.label for item in items}
-    return [Line(change, _what(change), _cause(change), _details(change, labels)) for change in changes]
+    return [Line(change, _what(change), cause_of(change), _details(change, labels)) for change in changes]
 
 
 def _what(change: ReaderChange) -> str:
@@ -62,18 +64,6 @@ def _what(change: ReaderChange) -> str:
     if change.what == ReaderChange.What.STATE and change.after in states:
         return str(states[change.after])
     return what
-
-
-def _cause(change: ReaderChange) -> str:
-    """How it came about: the way, and of an error stop the cause with its numbers."""
-    words = str(change.get_way_display())
-    if change.group and "failures" in change.detail:
-        limit = change.detail.get("threshold")
-        return _("%(way)s: %(cause)s, %(count)s times (threshold %(limit)s)") % {
-            "way": words, "cause": change.get_group_display(), "count": change.detail["failures"],
-            "limit": "–" if limit is None else limit,
-        }  # fmt: skip
-    return f"{words}: {change.get_group_display()}" if change.group else words
 
 
 def _details(change: ReaderChange, labels: dict[str, str]) -> list[str]:
@@ -106,18 +96,19 @@ class Mail:
 
 
 def mails_of(magazine: Magazine, lead: Lead) -> tuple[list[Mail], bool]:
-    """The magazine's mails to this lead and those it was left out of, newest first; whether there are more. One query."""
+    """The magazine's mails to this lead and those it was left out of, newest first; whether there are more. Three queries."""
     rows = list(
         Delivery.objects.filter(lead=lead, kind=DeliveryKind.MAGAZINE, job__magazine=magazine)
         .select_related("job", "job__story", "template")
         .defer("merge_values", "template__html_body", "template__text_body")
         .order_by("-id")[: MAILS + 1]
     )
+    starts = starts_of(rows[:MAILS])
     shown = [
         Mail(
             row,
             row.subject or (row.job.story.name if row.job and row.job.story else str(row.template or "–")),
-            explain_delivery(row),
+            explain_delivery(row, start=starts.get(row.pk)),
         )
         for row in rows[:MAILS]
     ]

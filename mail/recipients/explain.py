@@ -13,8 +13,10 @@ from leads.models import DmPermission, Lead, Registration
 from leads.scope import narrow_to
 from mail.mail_kinds import kind_label
 from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
+from mail.models.magazine import ReaderState
 from mail.models.send_job import FINISHED, JobState, RecipientRule, SendJob
 from mail.models.step_mail import StepMail, StepWait
+from mail.recipients.explain_magazines import Started, outside_of, start_lines, starts_of
 from mail.recipients.explain_steps import moment, never_started, origin_lines, wait_sentence, waits_of
 from mail.recipients.plan import plan_of
 from mail.recipients.reasons import Reason
@@ -64,11 +66,15 @@ def explain_wait(wait: StepWait) -> Explanation:
     )
 
 
-def explain_delivery(delivery: Delivery, *, wait: StepWait | None = None) -> Explanation:
+def explain_delivery(
+    delivery: Delivery, *, wait: StepWait | None = None, start: Started | None = None
+) -> Explanation:
     """The stored decision of one delivery in words, and what became of it. No query when `job` is loaded, and of a step mail
-    its `wait` (explain_steps.waits_of)."""
+    its `wait` (explain_steps.waits_of), of magazine mail its `start` (explain_magazines.starts_of)."""
     if wait is None:
         wait = waits_of([delivery]).get(delivery.pk)
+    if start is None:
+        start = starts_of([delivery]).get(delivery.pk)
     values: dict[str, object] = {
         "address": delivery.address,
         "dm_permission": delivery.dm_permission,
@@ -77,13 +83,19 @@ def explain_delivery(delivery: Delivery, *, wait: StepWait | None = None) -> Exp
         "unsubscribed_at": delivery.unsubscribed_at.isoformat() if delivery.unsubscribed_at else None,
         "related_id": delivery.related_id,
     }
+    if delivery.kind == DeliveryKind.MAGAZINE:
+        values["reader_state"] = delivery.reader_state
     return Explanation(
         decision="excluded" if delivery.state == DeliveryState.EXCLUDED else "addressed",
         reason=delivery.reason,
         sentence=_reason_sentence(delivery)
         if delivery.state == DeliveryState.EXCLUDED
         else _result_sentence(delivery),
-        evidence=[*(origin_lines(wait) if wait else []), *_evidence(delivery)],
+        evidence=[
+            *(origin_lines(wait) if wait else []),
+            *(start_lines(start, delivery) if start else []),
+            *_evidence(delivery),
+        ],
         decided_at=delivery.decided_at,
         values=values,
         state=delivery.state,
@@ -221,18 +233,19 @@ def _evidence(delivery: Delivery) -> list[str]:
             lines.append(_("Sent by itself to the campaign's staff as “%(kind)s”.") % kind)
     if delivery.kind == DeliveryKind.TEST:
         lines.append(_("A test mail: it never counts as already sent."))
+    elif delivery.kind == DeliveryKind.MAGAZINE:
+        lines.append(
+            _(
+                "At the decision (%(at)s): reader %(state)s · valid flag %(valid)s · %(registration)s · %(address)s"
+            )
+            % _values_then(delivery)
+        )
     elif delivery.dm_permission:
         lines.append(
             _(
                 "At the decision (%(at)s): DM permission %(dm)s · valid flag %(valid)s · %(registration)s · %(address)s"
             )
-            % {
-                "at": moment(delivery.decided_at),
-                "dm": _label(DmPermission, delivery.dm_permission),
-                "valid": _("on") if delivery.email_valid else _("off"),
-                "registration": _label(Registration, delivery.registration),
-                "address": delivery.address or _("no address"),
-            }
+            % _values_then(delivery)
         )
     if (
         delivery.job
@@ -245,6 +258,17 @@ def _evidence(delivery: Delivery) -> list[str]:
     return lines
 
 
+def _values_then(delivery: Delivery) -> dict[str, str]:
+    return {
+        "at": moment(delivery.decided_at),
+        "dm": _label(DmPermission, delivery.dm_permission),
+        "state": _label(ReaderState, delivery.reader_state) or "–",
+        "valid": _("on") if delivery.email_valid else _("off"),
+        "registration": _label(Registration, delivery.registration),
+        "address": delivery.address or _("no address"),
+    }
+
+
 def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
     if job.state == JobState.DRAFT:
         return Explanation("none", "not_decided", _("Nothing is decided yet: this mailing is a draft."))
@@ -253,6 +277,9 @@ def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
             "none", "not_in_scope", _("Not in scope: the lead has not applied for “%(campaign)s”, whose mailing this is.")
             % {"campaign": job.campaign},
         )  # fmt: skip
+    if job.story is not None and job.decided_at is not None:
+        sentence, lines = outside_of(job, lead)
+        return Explanation("none", "not_in_scope", sentence, lines, job.decided_at)
     if job.rule == RecipientRule.BY_USER:
         return Explanation(
             "none", "not_in_scope", _("Not in scope: the lead was not ticked when the mailing was confirmed."),
@@ -263,6 +290,13 @@ def _without_row(job: SendJob, lead: Lead, *, now: datetime) -> Explanation:
             return Explanation(
                 "none", "not_decided", _("Not sent: the mailing was ended before its recipients were decided."),
                 [], job.finished_at,
+            )  # fmt: skip
+        if job.story is not None:
+            return Explanation(
+                "none", "not_decided",
+                _("Not decided yet: who gets it is decided when the delivery starts (%(at)s).")
+                % {"at": moment(job.scheduled_at or job.occurrence_at)},
+                [_("As things are now: %(outlook)s.") % {"outlook": _outlook(job, lead, now=now)}],
             )  # fmt: skip
         return Explanation(
             "none", "not_decided",
@@ -299,10 +333,12 @@ def _outlook(job: SendJob, lead: Lead, *, now: datetime) -> str:
         expected = expected_decision(plan_of(job), lead.pk, now=now)
     except ValidationError as gone:
         return " ".join(gone.messages)
+    if expected is None and job.story is not None:
+        return _("the lead is not among the readers of this start")
     if expected is None:
         return _("the lead does not match the search condition")
     return str(Reason(expected).label) if expected else _("the lead would be mailed")
 
 
-def _label(choices: type[DmPermission] | type[Registration], value: str) -> str:
+def _label(choices: type[DmPermission] | type[ReaderState] | type[Registration], value: str) -> str:
     return str(choices(value).label) if value in choices.values else value

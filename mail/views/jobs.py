@@ -453,7 +453,7 @@ def job_leads(request: HttpRequest, job_id: int) -> HttpResponse:
 def job_matching(request: HttpRequest, job_id: int) -> HttpResponse:
     """「いま検索する」: who matches the condition now, as it was when the job was confirmed (TGT-8)."""
     job = confirmed_job(request, job_id)
-    if job.rule != RecipientRule.BY_SEARCH or job.condition is None:
+    if job.rule != RecipientRule.BY_SEARCH or job.condition is None or job.magazine_id is not None:
         return redirect("job", job.pk)
     try:
         leads = leads_matching(job.condition, now=timezone.now(), campaign_id=job.campaign_id).order_by("-pk")
