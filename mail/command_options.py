@@ -20,15 +20,15 @@ from mail.models.send_job import RecipientRule
 from mail.send_jobs import Refused, create_draft
 
 
-def add_recipient_options(parser: CommandParser) -> None:
-    parser.add_argument("--template", type=int, required=True, metavar="ID", help="the template to send")
+def add_recipient_options(parser: CommandParser, *, required: bool = True) -> None:
+    parser.add_argument("--template", type=int, required=required, metavar="ID", help="the template to send")
     parser.add_argument(
         "--campaign",
         type=int,
         metavar="ID",
         help="inside this campaign: its templates, searches and applicants",
     )
-    rule = parser.add_mutually_exclusive_group(required=True)
+    rule = parser.add_mutually_exclusive_group(required=required)
     rule.add_argument(
         "--search", type=int, metavar="ID", help="by search: a saved search, run again at the start"
     )

@@ -11,7 +11,7 @@ from leads.models import Lead
 from mail.magazines.filters import describe_filter
 from mail.magazines.reader_words import cause_of
 from mail.models.delivery import Delivery, DeliveryKind
-from mail.models.magazine import Reader, ReaderChange, ReaderState, ReaderWay
+from mail.models.magazine import Magazine, Reader, ReaderChange, ReaderState, ReaderWay
 from mail.models.send_job import SendJob
 from mail.models.story import Story, StoryKind, StoryTurn, TurnState
 from mail.recipients.explain_steps import moment
@@ -64,12 +64,24 @@ def start_lines(started: Started, delivery: Delivery) -> list[str]:
     change = started.change
     if change is not None and change.way == ReaderWay.START and change.job_id == delivery.job_id:
         lines.append(_("Stopped at the start of this very delivery: %(cause)s") % {"cause": cause_of(change)})
-    elif change is not None and change.what == ReaderChange.What.REMOVED:
-        lines.append(_taken_off(change))
-    elif change is not None and change.after in ReaderState.values:
-        words = {"state": ReaderState(change.after).label, "at": moment(change.at), "cause": cause_of(change)}
-        lines.append(_("Reader “%(state)s” since %(at)s (%(cause)s).") % words)
+    else:
+        lines += _state_lines(change)
     return lines + _filter_lines(started.job)
+
+
+def _state_lines(change: ReaderChange | None) -> list[str]:
+    if change is not None and change.what == ReaderChange.What.REMOVED:
+        return [_taken_off(change)]
+    if change is not None and change.after in ReaderState.values:
+        words = {"state": ReaderState(change.after).label, "at": moment(change.at), "cause": cause_of(change)}
+        return [_("Reader “%(state)s” since %(at)s (%(cause)s).") % words]
+    return []
+
+
+def membership_lines(magazine: Magazine, lead: Lead) -> list[str]:
+    """The lead's state in a magazine today, since when and by what."""
+    changes = ReaderChange.objects.filter(magazine=magazine, lead=lead, what__in=_STATES)
+    return _state_lines(changes.order_by("-at", "-pk").first())
 
 
 def start_line(job: SendJob) -> str:

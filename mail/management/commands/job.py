@@ -21,16 +21,16 @@ class Command(JsonCommand):
         parser.add_argument("id", type=int)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        job = SendJob.objects.filter(pk=options["id"]).first()
+        job = SendJob.objects.select_related("magazine", "story").filter(pk=options["id"]).first()
         if job is None:
             raise CommandError(_("There is no job %(id)s.") % {"id": options["id"]})
         counts = counts_now(job)
         state = displayed_state(job, timezone.now())
         brakes = brakes_of(job)
         data = {
-            "job": job.pk, "campaign": job.campaign_id, "rule": job.rule, "state": state.value, "scheduled_at": job.scheduled_at,
+            "job": job.pk, "campaign": job.campaign_id, "magazine": job.magazine_id, "story": job.story_id, "rule": job.rule, "state": state.value, "scheduled_at": job.scheduled_at,
             "decided_at": job.decided_at, "started_at": job.started_at, "finished_at": job.finished_at,
-            "halt_reason": job.halt_reason, "in_scope": counts.in_scope, "addressed": counts.addressed,
+            "halt_reason": job.halt_reason, "occurrence_at": job.occurrence_at, "in_scope": counts.in_scope, "addressed": counts.addressed,
             "by_state": counts.by_state, "by_reason": counts.by_reason,
             "brakes": [
                 {"domain": row.domain, "failed": row.failed, "of": row.failed + row.sent, "at": row.braked_at, "reply": row.reply}
@@ -41,6 +41,14 @@ class Command(JsonCommand):
         lines = [
             _("Job %(id)s: %(state)s") % {"id": job.pk, "state": state.label},
             *([_("Campaign: %(name)s") % {"name": job.campaign.name}] if job.campaign else []),
+            *(
+                [
+                    _("Mail magazine: %(magazine)s · %(story)s")
+                    % {"magazine": job.magazine, "story": job.story}
+                ]
+                if job.magazine
+                else []
+            ),
             _("Started at: %(at)s") % {"at": moment(job.started_at)},
             _("In scope: %(n)s") % {"n": counts.in_scope},
         ]
