@@ -18,8 +18,8 @@ from django.utils.translation import ngettext
 from leads.merge import Mover, by_lead, register_mover
 from mail.magazines.blacklist import put
 from mail.magazines.locks import hold
+from mail.magazines.reader_parts import COUNTS
 from mail.models import (
-    FailureGroup,
     Reader,
     ReaderChange,
     ReaderFailure,
@@ -31,7 +31,6 @@ from mail.models import (
 from mail.models.magazine import OWN_WAYS
 from mail.stories.turns import plan_turns
 
-COUNTS = tuple(f"failures_{group.value}" for group in FailureGroup)
 _STRICTNESS = {ReaderState.DELIVERABLE: 0, ReaderState.ERROR_STOPPED: 1, ReaderState.STOPPED: 2}
 
 

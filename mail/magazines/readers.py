@@ -1,5 +1,5 @@
-"""Readers (MAG-1, MAG-2, MAG-6, MAG-9): who registers, leaves, is changed. With many_readers.py (many at once), failures.py,
-outage.py, lead_merge.py and imports/ the only writers. Every change leaves a ReaderChange with its cause and evidence (OPT-10).
+"""Readers (MAG-1, MAG-2, MAG-6, MAG-9): who registers, leaves, is changed. With reader_edit.py, many_readers.py (many at once),
+failures.py, outage.py, lead_merge.py and imports/ the only writers. Every change leaves a ReaderChange with its cause and evidence (OPT-10).
 
     nobody ─register→ deliverable ⇄ stopped            leave: stopped, or removed, as the magazine says
                       deliverable → error_stopped → deliverable (change_reader, register, an outage taken back)
@@ -27,15 +27,14 @@ from leads.models import ConsentRecord, Lead, Registration
 from mail.magazines import blacklist
 from mail.magazines.locks import hold, lock_leads
 from mail.magazines.many_readers import remove, stop
+from mail.magazines.reader_edit import blacklisted_text, change_reader
 from mail.magazines.reader_leads import find_readers, lead_for
+from mail.magazines.reader_parts import forget_failures, lock_lead, lock_reader, note, set_values, start_anew
 from mail.models import (
-    FailureGroup,
     LeaveDoes,
     Magazine,
     Reader,
     ReaderChange,
-    ReaderFailure,
-    ReaderItem,
     ReaderState,
 )
 from mail.models.magazine import OWN_WAYS, ReaderWay
@@ -58,7 +57,6 @@ LEAVING = {
     ReaderWay.ONE_CLICK: Evidence.ONE_CLICK,
     ReaderWay.COMPLAINT: Evidence.COMPLAINT,
 }
-COUNTS = tuple(f"failures_{group.value}" for group in FailureGroup)
 
 
 class Outcome(StrEnum):
@@ -75,14 +73,6 @@ class Outcome(StrEnum):
 class Registered:
     reader: Reader | None
     outcome: Outcome
-
-
-def blacklisted_text() -> str:
-    return _(
-        "This address left the magazine, so administrators do not register it again (blacklist). The person can register "
-        "themselves by the form. If an administrator had stopped them, take the address off on the blacklist page; or "
-        "switch the blacklist off in the basic settings."
-    )
 
 
 @again_after_deadlock
@@ -108,8 +98,8 @@ def register(
         magazine = hold(magazine.pk)
         if magazine.archived_at is not None:
             raise Refused("archived", _("This magazine is archived: nobody can be registered."))
-        current = _lock_lead(lead)
-        reader = _lock_reader(magazine, current.pk)
+        current = lock_lead(lead)
+        reader = lock_reader(magazine, current.pk)
         state = reader.state if reader else ""
         on_list = blacklist.is_blacklisted(magazine, current.email_norm)
         stopped = state not in {"", ReaderState.DELIVERABLE}
@@ -119,7 +109,7 @@ def register(
             "way": way, "at": now, "evidence": evidence, "source": source[:300], "user": user, "ip": ip,
         }  # fmt: skip
         if not own and on_list and magazine.blacklist and state != ReaderState.DELIVERABLE:
-            _note(magazine, current.pk, What.REFUSED, before=state, after=state, **by)
+            note(magazine, current.pk, What.REFUSED, before=state, after=state, **by)
             return Registered(reader, Outcome.REFUSED)
         if own and proved:
             current = _proved(current, evidence=evidence, source=source, ip=ip, now=now)
@@ -127,11 +117,11 @@ def register(
             blacklist.take_off(magazine, [current.email_norm])
         if reader is None:
             reader = Reader(magazine=magazine, lead=current, way=way, registered_at=now, state_at=now)
-        changes = _set_values(reader, values or {})
+        changes = set_values(reader, values or {})
         if stopped and own:
-            had = _start_anew(reader, now=now)
+            had = start_anew(reader, now=now)
             same = {"before": state, "after": state, "detail": {"failures": had}}
-            _note(magazine, current.pk, What.FAILURES_RESET, **same, **by)
+            note(magazine, current.pk, What.FAILURES_RESET, **same, **by)
         if stopped:
             if state == ReaderState.STOPPED:  # step stories count from here, not from years ago
                 reader.registered_at = now
@@ -140,11 +130,9 @@ def register(
         reader.save()
         detail: dict[str, Any] = {"changes": changes} if changes else {}
         if state != ReaderState.DELIVERABLE or (own and proved):  # consent given again is evidence too
-            _note(
-                magazine, current.pk, What.REGISTERED, before=state, after=reader.state, detail=detail, **by
-            )
+            note(magazine, current.pk, What.REGISTERED, before=state, after=reader.state, detail=detail, **by)
         elif changes:
-            _note(magazine, current.pk, What.EDITED, before=state, after=state, detail=detail, **by)
+            note(magazine, current.pk, What.EDITED, before=state, after=state, detail=detail, **by)
         if state != ReaderState.DELIVERABLE:
             plan_turns(magazine.pk, lead_ids=[current.pk], now=now)
         if user is not None:
@@ -188,7 +176,7 @@ def leave(
         leaving = [one for one in readers if removes or one.state != ReaderState.STOPPED]
         for reader in leaving:
             what, after = (What.REMOVED, "") if removes else (What.STATE, ReaderState.STOPPED.value)
-            _note(magazine, reader.lead_id, what, before=reader.state, after=after, **by)
+            note(magazine, reader.lead_id, what, before=reader.state, after=after, **by)
         ids = [reader.pk for reader in leaving]
         if removes:
             forget_failures(magazine, [reader.lead_id for reader in leaving], now=now)
@@ -198,97 +186,8 @@ def leave(
             Reader.objects.filter(pk__in=ids).update(state=ReaderState.STOPPED, state_at=now, updated_at=now)
         if news and not leaving:  # an administrator had stopped or removed them; now they say so themselves
             state = next((one.state for one in readers if one.lead_id == lead.pk), "")
-            _note(magazine, lead.pk, What.STATE, before=state, after=state, **by)
+            note(magazine, lead.pk, What.STATE, before=state, after=state, **by)
     return bool(leaving or news)
-
-
-@again_after_deadlock
-def change_reader(
-    reader: Reader,
-    values: Mapping[str, Any],
-    *,
-    state: str,
-    reset_failures: bool,
-    user: User | None,
-    now: datetime,
-    ip: str | None = None,
-    seen_at: datetime | None = None,
-) -> Reader:
-    """An administrator's edit. MAG-6: failures stay unless `reset_failures`; what was sent before a reset never counts again,
-    however late its report comes. `seen_at`: updated_at of what they had before their eyes.
-    Refused("changed"), ("gone"), ("state"), ("blacklisted")."""
-    with transaction.atomic():
-        magazine = hold(reader.magazine_id)
-        current = _lock_reader(magazine, reader.lead_id)
-        if current is None or current.pk != reader.pk:
-            raise Refused("gone", _("This reader was removed meanwhile."))
-        if seen_at is not None and current.updated_at != seen_at:
-            raise Refused(
-                "changed",
-                _("Somebody changed this reader meanwhile. Look at the present values, then save again."),
-            )
-        before = current.state
-        if state != before:
-            _change_state(magazine, current, state, now=now)
-        by: dict[str, Any] = {
-            "way": ReaderWay.ADMIN,
-            "at": now,
-            "evidence": Evidence.ADMIN,
-            "user": user,
-            "ip": ip,
-        }
-        changes = _set_values(current, values)
-        told: dict[str, Any] = {}
-        if reset_failures:
-            failures = _start_anew(current, now=now)
-            told["failures_reset"] = sum(failures.values())
-            _note(
-                magazine, current.lead_id, What.FAILURES_RESET, before=before, after=before,
-                detail={"failures": failures}, **by,
-            )  # fmt: skip
-        if state != before:
-            told["changes"] = {"reader_state": [before, state]}
-            _note(magazine, current.lead_id, What.STATE, before=before, after=state, **by)
-        if changes:
-            labels = {item.key: item.label for item in ReaderItem.objects.filter(magazine=magazine)}
-            words = {labels.get(key, key): change for key, change in changes.items()}
-            told["changes"] = told.get("changes", {}) | words
-            detail = {"changes": changes}
-            _note(magazine, current.lead_id, What.EDITED, before=state, after=state, detail=detail, **by)
-        if told:
-            current.updated_at = now
-            current.save()
-            detail = {"at": now.isoformat()} | told
-            audit.record("reader.edit", user=user, target=current, detail=detail, ip=ip)
-    return current
-
-
-def _change_state(magazine: Magazine, reader: Reader, state: str, *, now: datetime) -> None:
-    norm = reader.lead.email_norm
-    if state == ReaderState.DELIVERABLE:
-        if magazine.blacklist and blacklist.is_blacklisted(magazine, norm):
-            raise Refused("blacklisted", blacklisted_text())
-        blacklist.take_off(magazine, [norm])
-    elif state == ReaderState.STOPPED:
-        blacklist.put(magazine, [norm], own_act=False, now=now)
-    else:
-        raise Refused("state", _("Only failed deliveries stop a reader by errors."))
-    reader.state, reader.state_at = state, now
-
-
-# ---- parts
-
-
-def _lock_lead(lead: Lead) -> Lead:
-    current = lock_leads([lead.pk])[0]
-    if current.deleted_at is not None:
-        raise Refused("deleted", _("This lead has been deleted."))
-    return current
-
-
-def _lock_reader(magazine: Magazine, lead_id: int) -> Reader | None:
-    rows = Reader.objects.select_for_update(of=("self",), no_key=True).select_related("lead")
-    return rows.filter(magazine=magazine, lead_id=lead_id).first()
 
 
 def _proved(lead: Lead, *, evidence: str, source: str, ip: str | None, now: datetime) -> Lead:
@@ -298,35 +197,3 @@ def _proved(lead: Lead, *, evidence: str, source: str, ip: str | None, now: date
         lead = change_lead(lead, full, way=Way.MAGAZINE, now=now, source=source, evidence=evidence, ip=ip)
     lift_unsubscription(lead, evidence=evidence, source=source, ip=ip, now=now)
     return lead
-
-
-def _set_values(reader: Reader, values: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """{item key: [old, new]} of what differs; None and "" empty an item."""
-    changes: dict[str, list[Any]] = {}
-    for key, value in values.items():
-        old, new = reader.values.get(key), None if value == "" else value
-        if old != new:
-            changes[key] = [old, new]
-            reader.values.pop(key, None)
-            if new is not None:
-                reader.values[key] = new
-    return changes
-
-
-def _start_anew(reader: Reader, *, now: datetime) -> dict[str, int]:
-    """The failures of this (locked) reader count from 0; returns {group: failures} as they were."""
-    had = {group.value: reader.failures(group) for group in FailureGroup if reader.failures(group)}
-    forget_failures(reader.magazine, [reader.lead_id], now=now)
-    for name in COUNTS:
-        setattr(reader, name, 0)
-    return had
-
-
-def forget_failures(magazine: Magazine, lead_ids: list[int], *, now: datetime) -> None:
-    """Of readers that are locked: what failed until now is no longer counted. Who calls sets the counts to 0."""
-    counted = ReaderFailure.objects.filter(magazine=magazine, lead_id__in=lead_ids, reset_at=None)
-    counted.update(reset_at=now)
-
-
-def _note(magazine: Magazine, lead_id: int, what: str, **values: Any) -> None:
-    ReaderChange.objects.create(magazine=magazine, lead_id=lead_id, what=what, **values)
