@@ -115,7 +115,10 @@ def test_one_mail_an_address(magazine):
 def test_a_filter_is_judged_at_the_time_of_the_start(magazine):
     """TGT-10: 契約期限[今月] is this month of the start, not of today."""
     item = make_item(magazine, "契約期限", "date")
-    condition = {"match": "all", "blocks": [{"item": filter_key(item), "operator": "this_month", "values": []}]}
+    condition = {
+        "match": "all",
+        "blocks": [{"item": filter_key(item), "operator": "this_month", "values": []}],
+    }
     make_story(magazine, "loop", filter=check_filter(condition, magazine.pk), next_at=at(2026, 12, 15, 10))
     reader = make_reader(magazine, values={item.key: "2026-12-31"})
     other = make_reader(magazine, values={item.key: "2026-11-30"})
