@@ -114,17 +114,3 @@ def register() -> None:
             url_names=("magazine_texts", "magazine_preview", "magazine_design"),
         )
     )  # fmt: skip
-    register_page(
-        Page(
-            "magazines", pgettext_lazy("magazine", "Forms"), "magazine_forms", _("Prepare"), position=74,
-            within="magazine_id", start="magazines",
-            aliases=("登録フォーム", "解除フォーム", "空メール登録", "埋め込み", "ダブルオプトイン", "QRコード"),
-        )
-    )  # fmt: skip
-    register_page(
-        Page(
-            "magazines", _("Default display settings"), "magazine_display", _("Prepare"), position=76,
-            within="magazine_id", start="magazines", aliases=("デフォルト表示設定", "確認画面", "完了画面", "文言"),
-            url_names=("magazine_texts", "magazine_preview", "magazine_design"),
-        )
-    )  # fmt: skip
