@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy as _
 from mail.brake_queries import braked_jobs
 from mail.delivery.watchdog import Stuck, stuck
 from mail.magazines.overview import error_stops
-from mail.models import Delivery, SendJob, StepMail, StepState, StepWait, WaitState
+from mail.models import Delivery, SendJob, StepMail, StepState, StepWait, Story, StoryState, WaitState
 from mail.models.delivery import OPEN, DeliveryState
 from mail.models.send_job import RUNNING, WAITING, JobState
+from mail.models.story import StoryKind
 from mail.modes import shown_in
 from mail.send_jobs import BIG, stored_counts
 from smp.lib.home import Card, QuickAction, register_card, register_quick_action
@@ -38,7 +39,9 @@ def register() -> None:
 
 def _jobs(request: HttpRequest) -> QuerySet[SendJob]:
     """Of a campaign its own; in the all-campaign mode every job, with the campaign named (APP-1)."""
-    return shown_in(campaign_of(request), SendJob.objects.select_related("template", "campaign"))
+    return shown_in(
+        campaign_of(request), SendJob.objects.select_related("template", "campaign", "magazine", "story")
+    )
 
 
 def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
@@ -82,8 +85,8 @@ def running_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
 
 
 def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None:
-    """Halted, stuck and braked jobs (RATE-2), step mails that cannot go on, and jobs of the last 30 days with mails whose
-    outcome is unknown (ERR-4). At most six queries."""
+    """Halted, stuck and braked jobs (RATE-2), step mails and stories that cannot go on, and jobs of the last 30 days with mails whose
+    outcome is unknown (ERR-4). At most seven queries."""
     halted = list(_jobs(request).filter(state=JobState.HALTED).order_by("-pk")[:SHOWN])
     unknown = list(
         _jobs(request)
@@ -95,12 +98,17 @@ def attention_card(request: HttpRequest, now: datetime) -> dict[str, Any] | None
     troubled = list(
         _steps(request).filter(state=StepState.ACTIVE).exclude(trouble="").order_by("-pk")[:SHOWN]
     )
-    if not halted and not unknown and not braked and not waiting and not troubled:
+    stories = []
+    if campaign_of(request) is None:  # magazines belong to no campaign
+        troubles = Story.objects.filter(state=StoryState.RUNNING).exclude(trouble="")
+        stories = list(troubles.select_related("magazine").order_by("-pk")[:SHOWN])
+    if not halted and not unknown and not braked and not waiting and not troubled and not stories:
         return None
     return {
         "halted": halted,
         "stuck": waiting,
         "troubled": troubled,
+        "stories": stories,
         "braked": [
             {"job": job, "domains": ", ".join(domains[:5]), "more": len(domains) > 5}
             for job, domains in braked
@@ -158,6 +166,8 @@ def error_stops_card(request: HttpRequest, now: datetime) -> dict[str, Any] | No
 def results_card(request: HttpRequest, now: datetime) -> dict[str, Any]:
     """From the counts kept with a finished job."""
     jobs = _jobs(request).filter(state__in=(JobState.DONE, JobState.STOPPED), finished_at__isnull=False)
+    # A step story starts for few readers many times a day: its numbers stand on its own page.
+    jobs = jobs.exclude(story__kind=StoryKind.STEP)
     lines = []
     for job in jobs.order_by("-finished_at")[:SHOWN]:
         by_state = job.counts.get("state", {})

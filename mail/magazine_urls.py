@@ -21,6 +21,7 @@ from mail.views.magazines import (
     steps,
     story,
     story_filter,
+    upcoming,
 )  # fmt: skip
 from mail.views.magazines import settings as basic_settings
 
@@ -145,4 +146,12 @@ urlpatterns += [
     path("<int:magazine_id>/display/design/", display.magazine_design, name="magazine_design"),
     path("<int:magazine_id>/display/<slug:page>/", display.magazine_texts, name="magazine_texts"),
     path("<int:magazine_id>/display/<slug:page>/preview/", display.magazine_preview, name="magazine_preview"),
+]
+
+urlpatterns += [
+    path(
+        "<int:magazine_id>/readers/<int:reader_id>/upcoming/",
+        upcoming.reader_upcoming,
+        name="reader_upcoming",
+    ),
 ]

@@ -144,3 +144,14 @@ def test_starts_of_another_magazine_are_not_found(client, magazine):
     for name in ("magazine_job", "magazine_job_stopped"):
         assert client.get(url(name, magazine, job.pk)).status_code == 404
     assert "よその号外" not in html_of(client.get(url("magazine_history", magazine)))
+
+
+def test_upcoming_answers_for_each_story_and_only_for_readers_of_this_magazine(client, magazine):
+    loop = make_story(magazine, "loop", name="毎月のお知らせ", next_at=timezone.now() + timedelta(days=2))
+    yes, no = make_reader(magazine), make_reader(magazine, state="stopped")
+    page = html_of(client.get(url("reader_upcoming", magazine, yes.pk)))
+    assert "次の記事の配信対象になりますか?" in page and loop.name in page and "✓ はい" in page
+    part = client.get(url("reader_upcoming", magazine, no.pk), headers={"HX-Request": "true"})
+    assert "いいえ" in html_of(part) and "<html" not in html_of(part)
+    other = make_reader(make_magazine("別の"))
+    assert client.get(url("reader_upcoming", magazine, other.pk)).status_code == 404

@@ -149,12 +149,12 @@ def test_same_queries_for_one_and_three(misaki, django_assert_num_queries):
 
     fill()
     misaki.get("/")
-    with django_assert_num_queries(19):
+    with django_assert_num_queries(20):
         misaki.get("/")
     fill()
     fill()
     assert SendJob.objects.count() == 12
-    with django_assert_num_queries(19):
+    with django_assert_num_queries(20):
         misaki.get("/")
 
 

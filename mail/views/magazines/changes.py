@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.decorators.http import require_http_methods
 
 from mail.models import Story
@@ -33,7 +34,7 @@ def _titles() -> dict[str, tuple[str, str, str]]:
     """{change: (title, button, what is said when it is done)}"""
     return {
         "start": (_("Start the story"), _("Start"), _("The story is running.")),
-        "pause": (_("Pause the story"), _("Pause"), _("The story is paused.")),
+        "pause": (_("Pause the story"), _("Pause"), pgettext("done", "The story is paused.")),
         "go_on": (_("Let the story go on"), _("Go on"), _("The story goes on.")),
         "delete": (_("Delete the story"), _("Delete"), _("The story was deleted.")),
         "up": (_("Move the story up"), _("Move"), _("The order was changed.")),
