@@ -28,12 +28,17 @@ class Overview:
 
     magazine: Magazine
     readers: ByState
-    running: int  # step and loop stories in operation
+    steps: int  # step stories in operation
+    loops: int  # loop stories in operation
     last_job: SendJob | None  # the newest delivery that started
 
     @property
     def total(self) -> int:
         return sum(self.readers.values())
+
+    @property
+    def running(self) -> int:
+        return self.steps + self.loops
 
 
 def overviews(magazines: Sequence[Magazine]) -> list[Overview]:
@@ -45,17 +50,24 @@ def overviews(magazines: Sequence[Magazine]) -> list[Overview]:
     newest = started.values("magazine_id").annotate(newest=Max("pk")).values("newest")
     jobs = {job.magazine_id: job for job in SendJob.objects.filter(pk__in=newest).select_related("template")}
     return [
-        Overview(magazine, readers[magazine.pk], running.get(magazine.pk, 0), jobs.get(magazine.pk))
+        Overview(
+            magazine,
+            readers[magazine.pk],
+            running.get((magazine.pk, StoryKind.STEP), 0),
+            running.get((magazine.pk, StoryKind.LOOP), 0),
+            jobs.get(magazine.pk),
+        )
         for magazine in magazines
     ]
 
 
-def running_stories(magazine_ids: Sequence[int]) -> dict[int, int]:
-    """{magazine: step and loop stories in operation}; magazines without any are left out."""
+def running_stories(magazine_ids: Sequence[int]) -> dict[tuple[int, str], int]:
+    """{(magazine, kind): stories that go by themselves and are in operation}; those without any are left out."""
     stories = Story.objects.filter(
         magazine__in=magazine_ids, state=StoryState.RUNNING, kind__in=GOES_BY_ITSELF
     )
-    return dict(stories.order_by().values_list("magazine_id").annotate(n=Count("*")))
+    counted = stories.order_by().values_list("magazine_id", "kind").annotate(n=Count("*"))
+    return {(magazine_id, kind): number for magazine_id, kind, number in counted}
 
 
 def open_jobs(magazine: Magazine) -> int:

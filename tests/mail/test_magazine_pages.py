@@ -81,8 +81,9 @@ def test_each_magazine_with_its_readers_by_state_stories_and_last_delivery(clien
     readers = url("readers", magazine)
     for state, number in (("deliverable", 3), ("stopped", 2), ("error_stopped", 1)):
         assert f'<a href="{readers}?state={state}">{number}</a>' in row
-    assert '<td class="num">1</td>' in row  # running stories
-    assert reverse("job", args=[newest.pk]) in row
+    assert f'href="{url("story_steps", magazine)}">1</a>' in row  # those in operation
+    assert f'href="{url("story_loops", magazine)}">0</a>' in row
+    assert url("magazine_job", magazine, newest.pk) in row
 
 
 def test_as_many_queries_for_one_magazine_as_for_many(client):
