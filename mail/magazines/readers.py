@@ -91,8 +91,8 @@ def register(
 ) -> Registered:
     """Makes the lead a reader, or deliverable again. `proved`: the owner of the address answered from it (double opt-in,
     the link that follows an empty mail); only that brings back who left or is 配信停止, and it starts the failures anew: the
-    mail arrived. `values`: {ReaderItem.key: value} as items.clean_values gives them; only those that are to be set.
-    Refused("archived"), Refused("deleted")."""
+    mail arrived. `values`: {ReaderItem.key: value} as items.clean_values gives them; only those that are to be set;
+    of who is a reader already they are taken over only from staff or with the proof. Refused("archived"), Refused("deleted")."""
     own = way in OWN_WAYS
     with transaction.atomic():
         magazine = hold(magazine.pk)
@@ -115,9 +115,10 @@ def register(
             current = _proved(current, evidence=evidence, source=source, ip=ip, now=now)
         if on_list and (proved or not magazine.blacklist):
             blacklist.take_off(magazine, [current.email_norm])
+        trusted = proved or not own or reader is None  # a stranger changes nothing of a known reader
         if reader is None:
             reader = Reader(magazine=magazine, lead=current, way=way, registered_at=now, state_at=now)
-        changes = set_values(reader, values or {})
+        changes = set_values(reader, values or {}) if trusted else {}
         if stopped and own:
             had = start_anew(reader, now=now)
             same = {"before": state, "after": state, "detail": {"failures": had}}

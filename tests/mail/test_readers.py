@@ -131,6 +131,24 @@ def test_values_of_items():
     assert change.detail == {"changes": {item.key: [None, "100人"], other.key: ["製造", None]}}
 
 
+@pytest.mark.parametrize("proved", [True, False])
+def test_a_stranger_changes_no_known_reader(proved):
+    """Somebody may have typed another person's address: what is known of the reader changes with the proof only."""
+    magazine = make_magazine(double_opt_in=False)
+    reader = make_reader(magazine, YOSHIO, values={"1": "own"})
+    register(
+        magazine,
+        reader.lead,
+        way="form",
+        now=timezone.now(),
+        evidence="form",
+        values={"1": "typed"},
+        proved=proved,
+    )
+    reader.refresh_from_db()
+    assert reader.values == {"1": "typed" if proved else "own"}
+
+
 def test_who_cannot_be_registered():
     magazine = make_magazine(archived_at=timezone.now())
     with pytest.raises(Refused) as refused:
