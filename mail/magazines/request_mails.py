@@ -8,11 +8,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from leads.address import check_email
 from mail.automatic import storable
 from mail.automatic_kinds import READER_CONFIRM, READER_KNOWN
 from mail.hints import hint
 from mail.links import confirm_reader_url, leave_url
-from mail.message import Skeleton, store_snapshot
+from mail.message import store_snapshot
 from mail.models import Magazine, ReaderRequest, TemplateSnapshot
 from mail.models.delivery import Delivery, DeliveryKind, DeliveryState
 from mail.models.template import Charset, MailForm, Purpose
@@ -86,20 +87,19 @@ def _write(kind: str, request: ReaderRequest, values: dict[str, str], now: datet
 
 
 def _snapshot(kind: str, magazine: Magazine, language: str) -> TemplateSnapshot:
-    """From the magazine's sender; from the system's, should that one not be usable."""
-    own = {"from_address": magazine.from_address, "reply_to": magazine.reply_to}
-    for sender in (own, own | {"reply_to": ""}):
-        content = _content(kind, language, sender)
-        try:
-            if Skeleton(content).names <= _NAMES:  # no merge field of a person in the sender
-                return store_snapshot(content)
-        except ValueError:
-            continue
-    system = {"from_address": f"noreply@{settings.MAIL_DOMAIN}", "reply_to": ""}
-    return store_snapshot(_content(kind, language, system))
+    """From the magazine's sender; from the system's, should that one not be usable: nobody waits for a mail in vain."""
+    sender, answers = magazine.from_address.strip(), magazine.reply_to.strip()
+    own = {
+        "from_address": sender if _usable(sender) else f"noreply@{settings.MAIL_DOMAIN}",
+        "reply_to": answers if _usable(answers) else "",
+    }
+    return store_snapshot(_content(kind, language, own))
 
 
-_NAMES = {"email", "magazine", "sender", "confirm_url", "valid_until", "leave_url"}
+def _usable(address: str) -> bool:
+    """One address, without merge fields: there is nobody yet whose values could stand in it."""
+    check = check_email(address)
+    return bool(check.norm) and not check.malformed and "{" not in address
 
 
 def _content(kind: str, language: str, sender: dict[str, str]) -> dict[str, Any]:

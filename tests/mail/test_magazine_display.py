@@ -212,6 +212,12 @@ def test_a_design_can_be_looked_at_before_it_is_saved(staff, magazine):
     assert magazine.design == {}
 
 
+def test_the_list_shows_the_page_that_was_asked_for(staff, magazine):
+    base = f"/magazines/{magazine.pk}/display/"
+    assert f'src="{base}left/preview/"' in staff.get(base + "?page=left").content.decode()
+    assert f'src="{base}register/preview/"' in staff.get(base + "?page=<b>").content.decode()
+
+
 # ---- who may
 
 

@@ -31,7 +31,7 @@ PREVIEW_POLICY = (
 @needs_view
 @require_http_methods(["GET", "HEAD"])
 def magazine_display(request: HttpRequest, magazine_id: int) -> HttpResponse:
-    """The pages, with what differs from the standard."""
+    """The pages, with what differs from the standard, and (`?page=`) one of them to look at."""
     return _overview(request, magazine_of(magazine_id))
 
 
@@ -41,7 +41,8 @@ def _overview(request: HttpRequest, magazine: Magazine, form: DesignForm | None 
         {"page": page, "own": page.key in magazine.texts, "unclear": page.key in odd}
         for page in form_texts.PAGES
     ]
-    context = {"magazine": magazine, "rows": rows, "form": form or DesignForm(magazine)}
+    shown = page_of(request.GET.get("page", "")) or form_texts.PAGES[0]
+    context = {"magazine": magazine, "rows": rows, "form": form or DesignForm(magazine), "shown": shown}
     return render(request, "mail/magazines/display.html", context)
 
 
