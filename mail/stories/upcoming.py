@@ -184,7 +184,7 @@ class _Judge:
 def why_text(reason: str) -> str:
     """One sentence for a reason of `Upcoming`, as far as today's data goes."""
     texts = {
-        PAUSED: _("The story is paused."),
+        PAUSED: pgettext("upcoming", "The story is paused."),
         PAUSED_BEFORE: _("A story before it is paused."),
         NO_DATE: _("The date it goes by is not entered for this reader."),
         DATE_OVER: _("Its day is over."),
