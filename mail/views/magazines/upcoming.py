@@ -16,6 +16,7 @@ def reader_upcoming(request: HttpRequest, magazine_id: int, reader_id: int) -> H
     """A part of the reader's page, loaded by hx-get; opened alone a page of its own."""
     magazine = magazine_of(magazine_id)
     reader = reader_of(magazine, reader_id)
+    request.menu_page = "readers"  # the menu marks the readers (smp/navigation.py)
     context = {"magazine": magazine, "reader": reader, "lines": upcoming(reader, now=timezone.now())}
     name = "reader_upcoming_part.html" if request.headers.get("HX-Request") else "reader_upcoming.html"
     return render(request, f"mail/magazines/{name}", context)
