@@ -6,7 +6,6 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
@@ -39,17 +38,8 @@ def reader(request: HttpRequest, magazine_id: int, reader_id: int) -> HttpRespon
             "failures": failures_of(magazine, shown), "stops": next_start_stops(magazine, shown),
             "history": history_of(magazine, shown.lead, items), "mails": mails, "more_mails": more,
             "others": [one for one in memberships(shown.lead) if one.magazine_id != magazine.pk],
-            "upcoming_url": _upcoming_url(magazine, shown),
         },
     )  # fmt: skip
-
-
-def _upcoming_url(magazine: Magazine, reader: Reader) -> str:
-    """「次の記事の配信対象になりますか?」, a part of the stories' pages."""
-    try:
-        return reverse("reader_upcoming", args=[magazine.pk, reader.pk])
-    except NoReverseMatch:
-        return ""
 
 
 @needs_view
