@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from leads.models import Lead
 from mail.models import Delivery, Magazine, SendJob, Story, StoryTurn
 from mail.refused import Refused
 from mail.stories import starts
@@ -173,24 +174,30 @@ def test_what_is_counted_is_chosen_at_the_start(magazine):
 
 def test_from_the_tick_to_the_decision_and_the_next_story(magazine):
     """TGT-10, TGT-12, MAG-8: who is stopped when due is decided with that reason, who does not match too; the series goes on."""
-    tokyo = {"match": "all", "blocks": [{"item": "prefecture", "operator": "is_not", "values": ["大阪府"]}]}
-    story, following = step(magazine, wait_days=0, filter=tokyo), step(magazine, base="previous", wait_days=2)
-    fine, stopped, osaka, later = (make_reader(magazine, registered_at=NOW) for _number in range(4))
+    condition = {
+        "match": "all",
+        "blocks": [{"item": "lead.company", "operator": "is", "values": ["ワイ工業"]}],
+    }
+    story, following = (
+        step(magazine, wait_days=0, filter=condition),
+        step(magazine, base="previous", wait_days=2),
+    )
+    fine, stopped, other, later = (make_reader(magazine, registered_at=NOW) for _number in range(4))
     plan_turns(magazine.pk, now=NOW)
     StoryTurn.objects.filter(lead=later.lead).update(due_at=NOW + DAY)
     type(stopped).objects.filter(pk=stopped.pk).update(state="stopped")
-    type(osaka.lead).objects.filter(pk=osaka.lead_id).update(prefecture="大阪府")
+    Lead.objects.exclude(pk=other.lead_id).update(company="ワイ工業")
     assert start_due(NOW) == 1
     job = SendJob.objects.get()
     assert starts.job_start.run(job.pk, now=NOW + timedelta(seconds=3))
     assert dict(Delivery.objects.values_list("lead_id", "reason")) == {
         fine.lead_id: "",
         stopped.lead_id: "reader_stopped",
-        osaka.lead_id: "filter",
+        other.lead_id: "filter",
     }
     job.refresh_from_db()
     assert (job.started_at, job.decided_at) == (NOW + timedelta(seconds=3),) * 2  # TGT-11: the real start
-    assert {waiting(one) for one in (fine, stopped, osaka)} == {following}
+    assert {waiting(one) for one in (fine, stopped, other)} == {following}
     assert waiting(later) == story
     done = StoryTurn.objects.get(story=story, lead=stopped.lead)
     assert (done.state, done.job_id, done.decided_at) == ("decided", job.pk, NOW + timedelta(seconds=3))
