@@ -3,9 +3,11 @@
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
@@ -15,7 +17,7 @@ from leads.imports.read import recognise, rows_of
 from leads.imports.report import Remark
 from leads.models import Lead
 from mail.magazines.imports import words
-from mail.magazines.imports.columns import LEAD_FIELDS
+from mail.magazines.imports.columns import LEAD_FIELDS, REGISTERED_AT
 from mail.magazines.imports.judge import UNMAILED
 from mail.magazines.imports.steps import columns_of, file_blocks
 from mail.models import Magazine, Reader, ReaderImport, ReaderImportRow
@@ -162,6 +164,7 @@ def _names_of_magazines(rows: Sequence[ReaderImportRow]) -> dict[int, str]:
 
 def _values(row: ReaderImportRow, columns: Sequence[Column]) -> list[Value]:
     """What the row writes: of a new lead its values, of a reader the items with old → new."""
+    was_reader = bool((row.before or {}).get("reader"))
     before = (row.before or {}).get("values") or {}
     given: dict[str, Any] = row.values.get("lead", {}) if row.lead_id is None or row.lead_made else {}
     items = row.values.get("items", {})
@@ -169,6 +172,9 @@ def _values(row: ReaderImportRow, columns: Sequence[Column]) -> list[Value]:
     for column in columns:
         if column.target in LEAD_FIELDS and given.get(column.target):
             values.append(Value(column.header, "", str(given[column.target])))
+        elif column.target == REGISTERED_AT and row.values.get(REGISTERED_AT) and not was_reader:
+            at = timezone.localtime(datetime.fromisoformat(row.values[REGISTERED_AT]))
+            values.append(Value(column.header, "", f"{at:%Y-%m-%d %H:%M}"))
         elif column.extra_key:
             old, new = _text(before.get(column.extra_key)), _text(items.get(column.extra_key))
             if old != new:
