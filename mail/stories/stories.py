@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from mail.alignment import Alignment
+from mail.alignment import Alignment, alignment
 from mail.magazines.filters import check_filter
 from mail.merging import normalise_newlines
 from mail.models import MailTemplate, SendJob, Story, StoryTurn, TemplateAttachment
@@ -472,7 +472,9 @@ def _lock_stories(story: Story) -> None:
 
 
 def _aligned(story: Story, now: datetime) -> Alignment:
-    """Before anything is locked: it may ask DNS."""
+    """Before anything is locked: it may ask DNS. A preview holds the series already, so there what is stored counts."""
+    if connection.in_atomic_block:
+        return alignment(story.magazine.from_address, now=now, live=False)
     return alignment_of(story.magazine.from_address, now=now)
 
 
