@@ -31,8 +31,10 @@ from mail.models import (
     Delivery,
     DeliveryEvent,
     JobDomain,
+    Magazine,
     MailSettings,
     MailTemplate,
+    Reader,
     ReturnedKind,
     ReturnedMail,
     ReturnedSource,
@@ -47,6 +49,7 @@ from settings.models import AuditEntry, Role, User
 from settings.system_settings import set_setting
 from smp.demo import mails, people
 from smp.demo.sample_campaigns import make_campaigns
+from smp.demo.sample_magazines import Results, make_magazines
 from smp.demo.sample_returned import NEEDED, return_some
 from smp.demo.sample_speed import make_speed
 from smp.demo.sample_tracking import counting, make_step_mails, make_tracking, site_address
@@ -164,9 +167,11 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     campaigns = make_campaigns(users, now=now)
     make_tracking(counted, now=now)
     make_step_mails(users["admin"], campaigns[0], templates, searches, now=now)
+    make_magazines(users["admin"], Results(make_results, SENT, EXHAUSTED), now=now)
     return {
         "campaigns": len(campaigns), "applications": Application.objects.count(),
         "leads": Lead.objects.count(), "searches": len(searches), "templates": len(templates),
+        "magazines": Magazine.objects.count(), "readers": Reader.objects.count(),
         "jobs": SendJob.objects.count(), "deliveries": Delivery.objects.count(),
     }  # fmt: skip
 
@@ -592,7 +597,12 @@ def make_results(
     skeleton = Skeleton(job.snapshot.content)
     waiting = job.deliveries.filter(state=DeliveryState.QUEUED).select_related("lead").order_by("-lead_id")
     rows = list(waiting if limit is None else waiting[:limit])
-    values = values_for([row.lead for row in rows if row.lead], now=now, names=skeleton.names)
+    values = values_for(
+        [row.lead for row in rows if row.lead],
+        now=now,
+        names=skeleton.names,
+        magazine_id=skeleton.magazine_id,
+    )
     updates, events, returned, failed, at_once = [], [], [], [], set()
     for number, row in enumerate(rows):
         assert row.lead is not None
