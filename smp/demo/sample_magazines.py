@@ -9,10 +9,13 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db import connection
+
 from leads.models import ConsentRecord, Lead, LeadKind
 from mail import job_start
 from mail.magazines import blacklist, failures
 from mail.magazines.magazines import new_magazine, save_magazine
+from mail.magazines.readers import leave
 from mail.models import (
     Magazine,
     Reader,
@@ -25,16 +28,18 @@ from mail.models import (
     StoryKind,
 )
 from mail.models.delivery import DeliveryState
-from mail.models.send_job import WAITING
+from mail.models.send_job import WAITING, JobState
 from mail.stories import starts, stories
 from mail.stories.turns import plan_turns
 from settings.models import AuditEntry, User
 from smp.demo import people
+from smp.demo.sample_tracking import make_hits
 
 SEED = 20261124
 TOKYO = ZoneInfo("Asia/Tokyo")
-FIRST, SECOND = 2400, 750  # readers
-DAYS = 10  # how long the stories have run
+FIRST, SECOND = 2400, 800  # readers
+DAYS = 7  # how long the stories have run
+OLDEST_START = 24  # days
 SITE = "https://seminar.example.jp"
 
 
@@ -49,20 +54,19 @@ def make_magazines(user: User, results: Results, *, now: datetime) -> list[Magaz
     dice = random.Random(SEED)
     weekly = _weekly(user, now)
     items = _items(weekly)
-    leads = list(
-        Lead.objects.existing()
-        .filter(kind=LeadKind.VISITOR, email_malformed=False)
-        .exclude(email="")
-        .order_by("pk")
-    )
+    people_of = Lead.objects.existing().filter(kind=LeadKind.VISITOR, email_malformed=False).exclude(email="")
+    leads = list(people_of.order_by("pk"))
     dice.shuffle(leads)
-    _readers(dice, weekly, leads[:FIRST], items, now)
+    new = len(leads[:FIRST]) // 16
+    _readers(dice, weekly, leads[new:FIRST], items, now)
     _issues(dice, weekly, user, results, now)
-    _series(dice, weekly, items, user, results, now)
+    _series(dice, weekly, leads[:new], items, user, results, now)
     letter = _letter(user, now)
     # Some read both, each with a state of its own.
     _readers(dice, letter, leads[FIRST - 250 : FIRST - 250 + SECOND], [], now)
     _letter_stories(dice, letter, user, results, now)
+    sent = SendJob.objects.filter(magazine__in=[weekly, letter], state=JobState.DONE, count_clicks=True)
+    make_hits(dice, list(sent.select_related("snapshot").order_by("pk")), now=now)
     return [weekly, letter]
 
 
@@ -109,20 +113,14 @@ def _readers(
     dice: random.Random, magazine: Magazine, leads: Sequence[Lead], items: Sequence[ReaderItem], now: datetime
 ) -> None:
     """As registrations of the last months left them: with evidence (OPT-10), and some who left since (MAG-2)."""
-    ways = (ReaderWay.FORM, ReaderWay.IMPORT, ReaderWay.EMPTY_MAIL, ReaderWay.ADMIN)
     rows, changes, left = [], [], []
     for number, lead in enumerate(leads):
-        # One in sixteen is new: the step stories go to them.
-        days = dice.uniform(0, DAYS) if number % 16 == 0 else dice.uniform(DAYS + 15, 140)
-        at = now - timedelta(days=days)
-        way = dice.choices(ways, (45, 45, 7, 3))[0]
-        reader = Reader(
-            magazine=magazine, lead=lead, way=way, registered_at=at, state_at=at, updated_at=at,
-            values=_values(dice, items, now),
-        )  # fmt: skip
-        changes.append(_change(reader, ReaderChange.What.REGISTERED, at, way, "", ReaderState.DELIVERABLE))
+        at = now - timedelta(days=dice.uniform(OLDEST_START + 1, 140))
+        reader = _reader(dice, magazine, lead, at, items, now)
+        changes.append(_registered(reader))
         if number % 29 == 7:
-            reader.state, reader.state_at = ReaderState.STOPPED, at + (now - at) * dice.uniform(0.2, 0.9)
+            until = now - timedelta(days=OLDEST_START)
+            reader.state, reader.state_at = ReaderState.STOPPED, at + (until - at) * dice.uniform(0.2, 0.9)
             by = dice.choice((ReaderWay.ONE_CLICK, ReaderWay.FORM, ReaderWay.ADMIN))
             changes.append(
                 _change(
@@ -140,6 +138,30 @@ def _readers(
     ReaderChange.objects.bulk_create(changes, batch_size=2000)
     for norm, own_act, at in left:
         blacklist.put(magazine, [norm], own_act=own_act, now=at)
+    with connection.cursor() as cursor:  # this transaction is the first that sees them
+        cursor.execute("ANALYZE mail_reader")
+
+
+def _reader(
+    dice: random.Random,
+    magazine: Magazine,
+    lead: Lead,
+    at: datetime,
+    items: Sequence[ReaderItem],
+    now: datetime,
+) -> Reader:
+    ways = (ReaderWay.FORM, ReaderWay.IMPORT, ReaderWay.EMPTY_MAIL, ReaderWay.ADMIN)
+    way = dice.choices(ways, (45, 45, 7, 3))[0]
+    return Reader(
+        magazine=magazine, lead=lead, way=way, registered_at=at, state_at=at, updated_at=at,
+        values=_values(dice, items, now),
+    )  # fmt: skip
+
+
+def _registered(reader: Reader) -> ReaderChange:
+    return _change(
+        reader, ReaderChange.What.REGISTERED, reader.registered_at, reader.way, "", ReaderState.DELIVERABLE
+    )
 
 
 def _change(reader: Reader, what: str, at: datetime, way: str, before: str, after: str) -> ReaderChange:
@@ -253,6 +275,7 @@ def _issues(dice: random.Random, magazine: Magazine, user: User, results: Result
 def _series(
     dice: random.Random,
     magazine: Magazine,
+    coming: Sequence[Lead],
     items: Sequence[ReaderItem],
     user: User,
     results: Results,
@@ -287,10 +310,22 @@ def _series(
     for story in made:
         stories.start_running(story, user=user, now=began)
     stories.pause(made[-1], user=user, now=began + timedelta(hours=1))
-    for moment in _ticks(began, now):
-        plan_turns(magazine.pk, now=moment)
-        _run_due(dice, magazine, results, moment)
-    plan_turns(magazine.pk, now=now)
+    register_at = sorted(now - timedelta(days=dice.uniform(0, DAYS)) for _lead in coming)
+    waiting = [
+        _reader(dice, magazine, lead, at, items, now) for lead, at in zip(coming, register_at, strict=True)
+    ]
+    for moment in [*_ticks(began, now), now]:
+        arrived = [reader for reader in waiting if reader.registered_at <= moment]
+        waiting = waiting[len(arrived) :]
+        Reader.objects.bulk_create(arrived)
+        ReaderChange.objects.bulk_create(map(_registered, arrived))
+        plan_turns(magazine.pk, lead_ids=[reader.lead_id for reader in arrived], now=moment)
+        if moment < now:
+            _run_due(dice, magazine, results, moment)
+    lately = Reader.objects.filter(magazine=magazine, state=ReaderState.DELIVERABLE).select_related("lead")
+    for number, reader in enumerate(lately.order_by("pk")[300:312]):
+        way = (ReaderWay.ONE_CLICK, ReaderWay.FORM, ReaderWay.ONE_CLICK)[number % 3]
+        leave(magazine, reader.lead, way=way, now=now - timedelta(hours=3 + 11 * number), ip="198.51.100.7")
 
 
 def _ticks(began: datetime, now: datetime) -> Iterator[datetime]:

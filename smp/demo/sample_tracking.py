@@ -63,11 +63,16 @@ def counting(template: MailTemplate) -> dict[str, Any]:
 
 def make_tracking(jobs: Sequence[SendJob], *, now: datetime) -> None:
     dice = random.Random(SEED)
+    make_hits(dice, jobs, now=now)
+    _make_views(dice, jobs[-1], now)
+
+
+def make_hits(dice: random.Random, jobs: Sequence[SendJob], *, now: datetime) -> None:
+    """Opens and clicks of the mails of these jobs."""
     for job in jobs:
         job.refresh_from_db()
         hits = [hit for delivery in _mails(job) for hit in _hits(dice, job, delivery, now)]
         MailHit.objects.bulk_create(hits, batch_size=2000)
-    _make_views(dice, jobs[-1], now)
 
 
 def _mails(job: SendJob) -> Sequence[Delivery]:
