@@ -1,7 +1,7 @@
 """What magazines bring to 複合検索 of all campaigns: whose reader a lead is, in which state (MAG-1), and which stories it was
 sent. A lead reads several magazines: `is_not` is "has some other one"; "reads none" is NOT of `is`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -67,7 +67,7 @@ def magazine_labels(values: Sequence[str]) -> dict[str, Text]:
     }
 
 
-def _story_label(row: dict[str, Any]) -> str:
+def _story_label(row: Mapping[str, Any]) -> str:
     return f"{row['magazine__name']} › {row['name']}"
 
 

@@ -122,6 +122,10 @@ OUTCOMES = (
 BLOCKED = Outcome(
     DeliveryState.ERROR, 42554, "5.7.1", "554 5.7.1 Service unavailable; client [192.0.2.25] blocked using dnsbl.example"
 )  # fmt: skip
+TROUBLE = Outcome(
+    DeliveryState.ERROR, 41606, "4.3.2", "451 4.3.2 Service temporarily unavailable", attempts=48
+)
+REFUSED = Outcome(DeliveryState.ERROR, 42550, "5.7.1", "550 5.7.1 Message rejected as spam by content filter")
 BY_DOMAIN = {"unknown.example": UNKNOWN_USER, "full.example": EXHAUSTED, "later.example": CAME_BACK}
 
 
@@ -167,7 +171,7 @@ def load(*, now: datetime, leads: int = LEADS) -> dict[str, int]:
     campaigns = make_campaigns(users, now=now)
     make_tracking(counted, now=now)
     make_step_mails(users["admin"], campaigns[0], templates, searches, now=now)
-    make_magazines(users["admin"], Results(make_results, SENT, EXHAUSTED), now=now)
+    make_magazines(users["admin"], Results(make_results, trouble=TROUBLE, refused=REFUSED), now=now)
     return {
         "campaigns": len(campaigns), "applications": Application.objects.count(),
         "leads": Lead.objects.count(), "searches": len(searches), "templates": len(templates),

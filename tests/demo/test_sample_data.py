@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import transaction
+from django.db.models import Count, F
 from django.utils import timezone
 
 from campaigns.models import Application, ApplicationState, Campaign
@@ -10,8 +11,24 @@ from campaigns.status import status_of
 from leads.models import Lead, SavedSearch
 from leads.search import leads_matching
 from mail.brake_queries import brakes_shown
-from mail.models import CountedUrl, Delivery, MailTemplate, ReturnedMail, SendJob, StepMail, StepWait
+from mail.models import (
+    BlacklistedAddress,
+    CountedUrl,
+    Delivery,
+    Magazine,
+    MailTemplate,
+    Reader,
+    ReaderChange,
+    ReaderState,
+    ReturnedMail,
+    SendJob,
+    StepMail,
+    StepWait,
+    Story,
+    StoryTurn,
+)
 from mail.recipients.reasons import DECIDED_AT_START, Reason
+from mail.stories.content import problems
 from mail.template_check import check_template
 from settings.models import DomainRule, SourceIp, User
 from smp.demo import sample_data
@@ -58,24 +75,30 @@ def test_every_reason_has_an_example(loaded):
     reasons = set(Delivery.objects.exclude(reason="").values_list("reason", flat=True))
     of_steps = {Reason.CONDITION, Reason.APPLICATION_CANCELLED, Reason.STEP_DELETED, Reason.TOO_LATE}
     assert reasons >= set(Reason.values) - {Reason.AUTOMATIC_OFF} - of_steps
-    everyone = SendJob.objects.get(state="done", rule="by_search")
-    assert {Reason(reason) for reason in everyone.counts["reason"]} >= set(DECIDED_AT_START) - {
-        Reason.DELETED
-    }
+    everyone = SendJob.objects.get(state="done", rule="by_search", magazine=None)
+    of_magazines = {Reason.READER_STOPPED, Reason.READER_ERROR_STOPPED, Reason.FILTER}
+    assert {Reason(reason) for reason in everyone.counts["reason"]} >= set(
+        DECIDED_AT_START
+    ) - of_magazines - {Reason.DELETED}
+    of_stories = Delivery.objects.filter(kind="magazine").values_list("reason", flat=True)
+    assert set(of_stories) >= {*of_magazines, Reason.READER_LEFT_LATE, Reason.DUPLICATE}
 
 
 def test_templates_may_be_sent(loaded):
     """LAW-1: every legal line is there. Only the demo's own site has no TLS."""
     found = [
-        (template.name, one) for template in MailTemplate.objects.all() for one in check_template(template)
+        (template.name, one)
+        for template in MailTemplate.objects.filter(magazine=None)
+        for one in check_template(template)
     ]
+    found += [(story.name, one) for story in Story.objects.all() for one in problems(story)]
     assert [(name, one) for name, one in found if "//localhost" not in one.text] == []
     assert {one.severity for _name, one in found} <= {"warning"}
 
 
 def test_mailings_were_opened_clicked_and_led_to_the_site(loaded):
     """TRK-3, TRK-4, WEB-1, STEP-3: every page of tracking has something to show."""
-    jobs = SendJob.objects.filter(count_clicks=True)
+    jobs = SendJob.objects.filter(count_clicks=True, magazine=None)
     assert jobs.count() == 3
     for job in jobs:
         hits = MailHit.objects.filter(job_id=job.pk)
@@ -88,6 +111,32 @@ def test_mailings_were_opened_clicked_and_led_to_the_site(loaded):
     assert PageView.objects.exclude(linked_at=None).exists(), "views from before the visitor was known"
     assert {step.origin for step in StepMail.objects.filter(state="active")} == {"application", "page_view"}
     assert StepWait.objects.filter(state="waiting", due_at__gt=timezone.now()).exists()
+
+
+def test_magazines_have_readers_in_every_state_and_stories_that_run(loaded):
+    """MAG-1, MAG-8, OPT-10: two magazines, each with states of its own; step and loop stories whose starts are real."""
+    for magazine in Magazine.objects.all():
+        assert set(magazine.readers.values_list("state", flat=True)) == set(ReaderState.values)
+        registered = ReaderChange.objects.filter(magazine=magazine, what="registered").exclude(evidence="")
+        assert set(registered.values_list("lead_id", flat=True)) >= set(
+            magazine.readers.values_list("lead_id", flat=True)
+        )
+    assert Reader.objects.values("lead").annotate(n=Count("pk")).filter(n=2).exists(), "somebody reads both"
+    assert {(s.kind, s.state) for s in Story.objects.all()} >= {
+        ("step", "running"), ("loop", "running"), ("loop", "paused"), ("extra", "running"), ("extra", "draft"),
+    }  # fmt: skip
+    jobs = SendJob.objects.exclude(magazine=None)
+    assert set(jobs.values_list("story__kind", flat=True)) == {"step", "loop", "extra"}
+    assert set(jobs.values_list("state", flat=True)) == {"done", "reserved"}
+    assert not Delivery.objects.filter(
+        kind="magazine", lead__readers__registered_at__gt=F("decided_at")
+    ).filter(lead__readers__magazine=F("job__magazine")), "nobody was mailed before they registered"
+    assert {turn.state for turn in StoryTurn.objects.all()} == {"waiting", "decided", "skipped"}
+    assert ReaderChange.objects.filter(way="start").exclude(job_id=None).exists(), (
+        "a stricter threshold (MAG-5)"
+    )
+    assert BlacklistedAddress.objects.filter(own_act=True).exists()
+    assert MailHit.objects.filter(job_id__in=jobs.values("pk"), kind="click", verdict="person").exists()
 
 
 def test_every_search_finds_somebody(loaded):
