@@ -8,7 +8,7 @@ What is typed is sent as it stands: a single mail has no merge fields (mail/merg
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from mail.merge_fields import values_for
 from mail.merging import literal, normalise_newlines, unliteral
 from mail.message import BuiltMail, Skeleton, store_snapshot, uncounted
 from mail.models.delivery import OPEN, Delivery, DeliveryKind, DeliveryState
+from mail.models.magazine import Reader, ReaderState
 from mail.models.template import MailForm, Purpose, TemplateSnapshot
 from mail.sent_mail import NotRebuilt, SentMail, decode_addresses, rebuild
 from mail.template_check import ADDRESS_FIELDS, address_errors
@@ -169,7 +170,7 @@ def warnings(original: Delivery, to: str) -> list[str]:
         found.append(
             _("The valid flag of the lead's address is 無効: mail to it failed. Correct the address first.")
         )
-    if lead.dm_permission == DmPermission.UNWANTED:
+    if lead.dm_permission == DmPermission.UNWANTED and "magazine" not in content_of(original):
         found.append(_("The lead does not want mail (DM permission 希望しない)."))
     return found
 
@@ -245,7 +246,7 @@ def send_draft(draft: Draft, *, user: User | None, now: datetime, ip: str | None
         ).first()
         if once is not None:
             return once
-        if refusal := refused_because(lead, draft.content["purpose"]):
+        if refusal := refused_because(lead, draft.content):
             raise DraftRefused([("", refusal)])
         delivery = Delivery.objects.create(
             kind=DeliveryKind.SINGLE,
@@ -275,14 +276,24 @@ def send_draft(draft: Draft, *, user: User | None, now: datetime, ip: str | None
     return delivery
 
 
-def refused_because(lead: Lead, purpose: str) -> str:
-    """Why this lead may not get a single mail now; "" when it may (OPT-3, OPT-4, OPT-6)."""
+def refused_because(lead: Lead, content: Mapping[str, Any]) -> str:
+    """Why this lead may not get a single mail of this content now; "" when it may (OPT-3, OPT-4, OPT-6). A magazine's mail asks the
+    reader instead of DM許可 (MAG-1)."""
     if lead.deleted_at is not None:
         return _("The lead was deleted.")
-    if purpose != Purpose.ADVERTISING:
+    if content.get("purpose", Purpose.ADVERTISING) != Purpose.ADVERTISING:
         return ""
     if lead.unsubscribed_at is not None:
         return _("The lead opted out (配信停止). Advertising may not be sent to them, single mails included.")
+    if "magazine" in content:
+        reader = Reader.objects.filter(magazine=content["magazine"], lead=lead).first()
+        if reader is None:
+            return _("The lead is no reader of this magazine any more.")
+        if reader.state != ReaderState.DELIVERABLE:
+            return _(
+                "The state of the reader is “%(state)s”. Mails of the magazine may not be sent to them."
+            ) % {"state": reader.get_state_display()}
+        return ""
     if lead.dm_permission == DmPermission.UNWANTED:
         return _("The lead does not want mail (希望しない). Advertising may not be sent to them.")
     return ""
@@ -302,20 +313,23 @@ def _check(original: Delivery, form: MailForm, texts: dict[str, str]) -> None:
         if not texts[field].strip():
             problems.append((field, _("Enter an address.")))
     bodies = {"text_body": form != MailForm.HTML, "html_body": form != MailForm.TEXT}
-    lead = _lead_of(original)
-    advertising = content_of(original).get("purpose", Purpose.ADVERTISING) == Purpose.ADVERTISING
+    lead, content = _lead_of(original), content_of(original)
+    advertising = content.get("purpose", Purpose.ADVERTISING) == Purpose.ADVERTISING
+    path, opt_out = links.OPT_OUT_PATH, links.opt_out_url(lead.pk)
+    if "magazine" in content:
+        path, opt_out = links.READER_OPT_OUT_PATH, links.reader_opt_out_url(content["magazine"], lead.pk)
     for field, used in bodies.items():
         if used and not texts[field].strip():
             problems.append((field, _("Write something here.")))
-        elif used and advertising and links.OPT_OUT_PATH not in texts[field]:
+        elif used and advertising and path not in texts[field]:
             problems.append(
                 (
                     field,
                     _("Advertising must contain the opt-out URL of this lead: %(url)s (LAW-1)")
-                    % {"url": links.opt_out_url(lead.pk)},
+                    % {"url": opt_out},
                 )
             )
-    if refusal := refused_because(lead, content_of(original).get("purpose", Purpose.ADVERTISING)):
+    if refusal := refused_because(lead, content):
         problems.append(("", refusal))
     if problems:
         raise DraftRefused(problems)

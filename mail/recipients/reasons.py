@@ -39,6 +39,10 @@ DECIDED_AT_START = (
     Reason.FILTER, Reason.DUPLICATE,
 )  # fmt: skip
 
+# Of these, what magazine mail never answers, and what it alone knows.
+NOT_OF_READERS = (Reason.DELETED, Reason.DM_PERMISSION, Reason.ALREADY_SENT)
+OF_READERS = (Reason.READER_STOPPED, Reason.READER_ERROR_STOPPED, Reason.FILTER)
+
 # What mail/automatic.py can answer for one mail by itself, in this order: a business notice asks neither DM許可 nor 配信停止.
 DECIDED_AT_ONCE = (
     Reason.DELETED, Reason.NO_ADDRESS, Reason.MALFORMED_ADDRESS, Reason.INVALID_ADDRESS, Reason.PROVISIONAL,

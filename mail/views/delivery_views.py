@@ -20,6 +20,7 @@ from mail.delivery_list import TIME_LIMIT, TooMuchToRead, delivery_page
 from mail.mail_kinds import automatic_kinds
 from mail.models import Delivery
 from mail.models.delivery import Cause, DeliveryKind, DeliveryState
+from mail.models.magazine import ReaderState
 from mail.models.template import MailForm
 from mail.modes import shown_in
 from mail.recipients.explain import explain_delivery
@@ -183,6 +184,7 @@ def delivery(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "not_rebuilt": not_rebuilt,
         "form_label": MailForm(content["form"]).label if content.get("form") in MailForm.values else "",
         "explanation": explain_delivery(one),
+        "reader_state": dict(ReaderState.choices).get(one.reader_state, ""),
         "code_text": describe_code(one.code),
         "hard": is_hard(one.cause),
         "returned": returned_of(one),

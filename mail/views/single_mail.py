@@ -78,7 +78,7 @@ def single_mail(request: HttpRequest, delivery_id: int) -> HttpResponse:
         "delivery": original,
         "form": form,
         "notes": warnings(original, str(values["to"])) if request.method == "GET" else [],
-        "refusal": refused_because(original.lead, content_of(original).get("purpose", "")),
+        "refusal": refused_because(original.lead, content_of(original)),
     }
     return render(request, "mail/single_mail.html", context, status=422 if form.errors else 200)
 

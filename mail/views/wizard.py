@@ -25,7 +25,7 @@ from mail.models.send_job import JobState, RecipientRule
 from mail.models.template import Purpose
 from mail.modes import usable_in
 from mail.recipients.plan import plan_of
-from mail.recipients.reasons import DECIDED_AT_START, Reason
+from mail.recipients.reasons import DECIDED_AT_START, OF_READERS, Reason
 from mail.recipients.resolve import (
     ExpectedPage,
     expected_cancelled,
@@ -452,7 +452,7 @@ def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
         return redirect(first, job.pk)
     who = request.GET.get("who", "addressed")
     labels = {"in_scope": _("Everyone in scope"), "addressed": _("Expected to be sent")} | {
-        reason.value: str(reason.label) for reason in DECIDED_AT_START
+        reason.value: str(reason.label) for reason in DECIDED_AT_START if reason not in OF_READERS
     }
     if job.campaign_id is not None:
         labels[CANCELLED] = _("Expected to be sent, although cancelled")

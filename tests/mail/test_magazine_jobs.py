@@ -8,13 +8,16 @@ from django.utils import timezone
 
 from leads.models import SavedSearch
 from leads.search import EVERYONE
-from mail import send_jobs
+from mail import send_jobs, single_mail
 from mail.finder import find_jobs
+from mail.links import reader_opt_out_url
+from mail.message import Skeleton, store_snapshot
 from mail.models import Reader, SendJob
 from mail.recipients.plan import plan_of
 from mail.recipients.resolve import stopped_in_magazines
 from mail.search_items import job_choices, template_choices
 from mail.send_again import count_retryable, retry_failed
+from mail.stories.content import snapshot_of
 from tests.factories import make_delivery, make_job, make_lead, make_template, make_user
 from tests.mail.magazine_scene import make_magazine, make_reader, make_story
 
@@ -118,3 +121,34 @@ def test_mag_12_costs_nothing_without_readers(draft, django_assert_num_queries):
     make_reader(make_magazine())
     assert Reader.objects.count() == 1
     assert stopped_in_magazines(plan, now=timezone.now()) == []
+
+
+# ---- sending one mail again
+
+
+def test_res_1_a_magazines_mail_is_sent_again_to_a_reader_only(magazine_job):
+    """RES-1, MAG-1, OPT-7: DM許可 is not asked, the state of the reader is; the opt-out URL stays the reader's."""
+    reader = make_reader(magazine_job.magazine)
+    assert reader.lead.dm_permission == "unwanted"
+    content = snapshot_of(magazine_job.story)
+    original = make_delivery(
+        reader.lead, job=magazine_job, kind="magazine", state="sent", snapshot=store_snapshot(content),
+        merge_values=dict.fromkeys(Skeleton(content).names, "x") | {"メールアドレス": reader.lead.email},
+    )  # fmt: skip
+    now = timezone.now()
+    values = single_mail.prefill(original, now=now)
+    url = reader_opt_out_url(magazine_job.magazine_id, reader.lead_id)
+    assert url in values["text_body"]
+    draft = single_mail.write_draft(original, values, kept=[], files=[], attachments=[], now=now)
+    assert draft.content["magazine"] == magazine_job.magazine_id
+    with pytest.raises(single_mail.DraftRefused):
+        without = values | {"text_body": values["text_body"].replace(url, "")}
+        single_mail.write_draft(original, without, kept=[], files=[], attachments=[], now=now)
+    for state in ("stopped", "error_stopped"):
+        Reader.objects.update(state=state)
+        with pytest.raises(single_mail.DraftRefused):
+            single_mail.send_draft(draft, user=None, now=now)
+    Reader.objects.update(state="deliverable")
+    assert single_mail.send_draft(draft, user=None, now=now).state == "queued"
+    Reader.objects.all().delete()
+    assert single_mail.refused_because(reader.lead, draft.content)

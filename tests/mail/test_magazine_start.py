@@ -8,14 +8,14 @@ from mail import job_start
 from mail.delivery.claim import claim
 from mail.delivery.intent import Intent, intend, settle_refused
 from mail.links import opt_out_url, reader_opt_out_url
-from mail.message import Skeleton
+from mail.message import Skeleton, store_snapshot
 from mail.models import Delivery, Reader, SendJob, StoryTurn
 from mail.recipients.reasons import Reason
 from mail.registered_settings import SKIP_DUPLICATES
 from mail.send_jobs import problems
 from mail.stories.turns import plan_turns
 from settings.system_settings import set_setting
-from tests.factories import make_lead
+from tests.factories import make_delivery, make_lead
 from tests.mail.magazine_scene import make_item, make_magazine, make_reader, make_story
 
 NOW = datetime(2026, 10, 15, 5, 0, 20, tzinfo=UTC)  # 14:00:20 in Tokyo
@@ -277,3 +277,21 @@ def test_opt_6_the_lead_comes_first(sending):
     reader.lead.__class__.objects.filter(pk=reader.lead_id).update(unsubscribed_at=NOW)
     Reader.objects.filter(pk=reader.pk).update(state="stopped")
     assert at_the_dot(job)[1] == Reason.UNSUBSCRIBED_LATE
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_opt_6_a_single_mail_of_a_magazine_asks_the_reader_too(sending, left):
+    """A repetition of a magazine's mail knows its magazine by its content; another single mail asks no reader."""
+    reader, job = sending
+    job.deliveries.all().delete()
+    for content in (job.snapshot.content, {"purpose": "advertising"}):
+        snapshot = store_snapshot(content | {"name": "再送"})
+        make_delivery(reader.lead, kind="single", state="queued", snapshot=snapshot, next_at=NOW)
+    Reader.objects.filter(pk=reader.pk).update(state="stopped" if left else "error_stopped")
+    rows = claim(None, 10)
+    snapshots = dict(Delivery.objects.values_list("pk", "snapshot_id"))
+    intents = [
+        Intent(one.pk, one.token, snapshots[one.pk], "{}", "s", NOW, "a@yamate.example.jp") for one in rows
+    ]
+    assert len(intents) == 2
+    assert len(intend(intents)) == (1 if left else 2)

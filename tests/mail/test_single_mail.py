@@ -241,7 +241,7 @@ def test_a_notice_may_go_to_them():
     """OPT-3: a 事務連絡 may be sent again, with a warning."""
     lead = make_lead(dm_permission="unwanted")
     original = sent_delivery(lead, template=make_template(purpose="notice"))
-    assert single_mail.refused_because(lead, "notice") == ""
+    assert single_mail.refused_because(lead, {"purpose": "notice"}) == ""
     assert any(
         "希望しない" in line or "does not want" in line for line in single_mail.warnings(original, lead.email)
     )

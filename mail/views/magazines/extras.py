@@ -19,7 +19,7 @@ from mail.models import SendJob, Story
 from mail.models.send_job import JobState
 from mail.models.story import StoryKind
 from mail.recipients.plan import story_plan
-from mail.recipients.reasons import DECIDED_AT_START, Reason
+from mail.recipients.reasons import DECIDED_AT_START, NOT_OF_READERS, Reason
 from mail.recipients.resolve import expected_counts, expected_page
 from mail.refused import Refused
 from mail.send_jobs import displayed_state
@@ -167,7 +167,7 @@ def story_expected(request: HttpRequest, magazine_id: int, story_id: int) -> Htt
     shown = story_of(magazine_id, story_id)
     who = request.GET.get("who", "addressed")
     labels = {"in_scope": _("Readers in question"), "addressed": _("Expected to be sent")} | {
-        reason.value: str(reason.label) for reason in DECIDED_AT_START
+        reason.value: str(reason.label) for reason in DECIDED_AT_START if reason not in NOT_OF_READERS
     }
     if who not in labels:
         raise Http404
