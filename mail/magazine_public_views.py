@@ -29,6 +29,7 @@ from mail.magazines.public_page import (
     open_magazine,
 )
 from mail.models import Magazine, ReaderWay
+from mail.refused import Refused
 from settings.permissions import public
 from smp.lib.client_ip import client_ip
 
@@ -88,7 +89,10 @@ def prove(request: HttpRequest, token: str) -> HttpResponse:
     if asked is None:
         return no_such_link(request)
     if request.method == "POST":
-        lead = requests.confirm(asked, ip=client_ip(request), now=now)
+        try:
+            lead = requests.confirm(asked, ip=client_ip(request), now=now)
+        except Refused:  # archived at this very moment
+            return no_such_link(request)
         if lead is not None:
             tell_known(request, lead.pk, Known.CONFIRMATION)
         return HttpResponseRedirect(request.get_full_path())
@@ -180,11 +184,17 @@ class _Dialogue:
             return self._draw_form(form)
         if stamp is None or data.get("step") != "send":
             return self._draw_confirmation(form, data)
-        wait = protection.wait_to_send(client_ip(self.request), form.cleaned_data["email"], self.magazine)
+        wait = self._wait(form.cleaned_data["email"])
         if wait:
             return self._draw_form(again, protection.wait_words(wait), 429)
         self._act(self.request, self.magazine, form)
         return HttpResponseRedirect(address(self.request, f"magazine_{self.kind}_done", self.token))
+
+    def _wait(self, address: str) -> int:
+        ip = client_ip(self.request)
+        if self.kind == protection.LEAVE:
+            return protection.wait_to_leave(ip)
+        return protection.wait_to_register(ip, address, self.magazine)
 
     def _draw_form(self, form: AddressForm, note: str = "", status: int = 200) -> HttpResponse:
         checked = self.magazine.confirm_page

@@ -35,12 +35,18 @@ def read_stamp(text: str, magazine: Magazine, form: str) -> Stamp | None:
     return Stamp(UUID(token), datetime.fromtimestamp(seconds, tz=UTC))
 
 
-def wait_to_send(ip: str | None, address: str, magazine: Magazine) -> int:
+def wait_to_register(ip: str | None, address: str, magazine: Magazine) -> int:
     """Seconds to wait before one more request from here or for this address; known or not, it counts the same."""
     from_here = too_many("magazine-form", neighbourhood(ip), limit=SENDS_BY_IP[0], seconds=SENDS_BY_IP[1])
     who = f"{magazine.pk}:{normalise_email(address)}"
     for_it = too_many("magazine-address", who, limit=SENDS_BY_ADDRESS[0], seconds=SENDS_BY_ADDRESS[1])
     return max(from_here, for_it)
+
+
+def wait_to_leave(ip: str | None) -> int:
+    """Seconds to wait before one more request to leave from here. Addresses are not counted, nor are registrations: a
+    stranger who enters somebody's address again and again must not keep them from leaving, and leaving sends no mail."""
+    return too_many("magazine-leave", neighbourhood(ip), limit=SENDS_BY_IP[0], seconds=SENDS_BY_IP[1])
 
 
 def wait_words(seconds: int) -> str:

@@ -317,6 +317,34 @@ def test_floods_from_one_place_and_for_one_address_are_stopped(magazine, patient
     ]
 
 
+@pytest.mark.parametrize("double", [True, False])
+def test_a_name_no_lead_can_have_is_refused_on_the_form(browser, patient, double):
+    """A text field posted with a line break would be noted, and fail when the link is opened, or in the tick."""
+    path = path_of(links.register_url(make_magazine(double_opt_in=double).pk))
+    for name in ("last_name", "first_name"):
+        entered = {"email": "yui@yamate.example.jp", "stamp": stamp_of(browser.get(path)), "step": "send"}
+        page = browser.post(path, entered | {name: "髙﨑\r\nBcc: x@evil.example"})
+        assert page.status_code == 200
+        assert "改行または見えない制御文字" in page.content.decode()
+    assert ReaderRequest.objects.count() == 0
+
+
+def test_nobody_is_kept_from_leaving_by_strangers_who_enter_the_address(browser, magazine, patient):
+    """MAG-2: registrations and departures typed elsewhere do not use up anybody's departure."""
+
+    def send(url, ip):
+        client = Client(REMOTE_ADDR=ip)
+        path = path_of(url)
+        entered = {"email": "yui@yamate.example.jp", "stamp": stamp_of(client.get(path)), "step": "send"}
+        return client.post(path, entered).status_code
+
+    for url in (links.register_url(magazine.pk), links.leave_url(magazine.pk)):
+        for number in range(11):
+            send(url, f"198.51.100.{number}")
+    assert send(links.register_url(magazine.pk), "192.0.2.1") == 429
+    assert send(links.leave_url(magazine.pk), "192.0.2.1") == 302
+
+
 def test_requests_nobody_confirmed_are_forgotten(magazine):
     """After 30 days."""
     now = timezone.now()

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from campaigns.form_fields import AUTOCOMPLETE, CHOOSE, EMAIL_TYPED_MAX, ENTER
 from leads.address import check_email
+from leads.columns import clean_text
 from mail.magazines.items import clean_values, items_of
 from mail.models import Magazine, ReaderItem
 
@@ -65,6 +66,14 @@ class RegisterForm(AddressForm):
             self.fields[name].widget.attrs["autocomplete"] = AUTOCOMPLETE[name]
         for item in self.items:
             self.fields[ITEM + item.key] = item_field(item)
+
+    def clean_last_name(self) -> str:
+        return clean_text(
+            self.cleaned_data["last_name"]
+        )  # as the lead takes it, long after this page was answered
+
+    def clean_first_name(self) -> str:
+        return clean_text(self.cleaned_data["first_name"])
 
     def clean(self) -> dict[str, Any]:
         """The items as they are stored, in `cleaned_data["items"]`."""
