@@ -7,13 +7,11 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Walk
+from tests.browser.conftest import PERSON, Walk
 from tests.browser.test_story import option_with
 
 pytestmark = pytest.mark.browser
 
-# Headless Chromium names itself, and counts as a machine (TRK-4).
-PERSON = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 READER = "kitamura3@tracking.example.jp"  # nobody else of the demo has this domain
 
 
