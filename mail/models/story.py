@@ -63,7 +63,9 @@ class Story(Counting):
     position = models.PositiveIntegerField(default=0)
     base = models.CharField(max_length=12, choices=StepBase, default=StepBase.REGISTRATION)
     wait_days = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(3650)])
-    wait_hours = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(23)])
+    wait_hours = models.PositiveSmallIntegerField(  # only without a time of day
+        default=0, validators=[MaxValueValidator(23)]
+    )
     # ---- step (None = as soon as the wait is over) and loop (never None): the time of day, Asia/Tokyo
     at_time = models.TimeField(_("Time of day"), null=True, blank=True)
     # ---- loop

@@ -60,13 +60,14 @@ def moment(day: date, at_time: time) -> datetime:
     return datetime.combine(day, at_time.replace(second=0, microsecond=0), TOKYO)
 
 
-def ready_at(after: datetime, at_time: time | None) -> datetime:
-    """The first such time of day at or after a moment, in Asia/Tokyo; without a time of day the moment itself (turns.sql says
-    the same for many)."""
+def ready_at(base: datetime, at_time: time | None, *, days: int = 0, hours: int = 0) -> datetime:
+    """When a wait from `base` is over (MAG-8; turns.sql says the same for many). With a time of day, calendar days of
+    Asia/Tokyo count, and no hours: 3 days at 10:00 from the 1st, 15:00, is the 4th, 10:00. Never before `base`: 0 days at a time
+    that is past is the next day."""
     if at_time is None:
-        return after
-    today = moment(after.astimezone(TOKYO).date(), at_time)
-    return today if today >= after else today + timedelta(days=1)
+        return base + timedelta(days=days, hours=hours)
+    planned = moment(base.astimezone(TOKYO).date() + timedelta(days=days), at_time)
+    return planned if planned >= base else planned + timedelta(days=1)
 
 
 def starts_on(story: Story, day: date) -> bool:

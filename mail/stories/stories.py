@@ -178,6 +178,8 @@ def _step_errors(story: Story) -> dict[str, str]:
         errors["wait_days"] = _("The wait is at most %(days)s days.") % {"days": WAIT_DAYS_MAX}
     if not 0 <= story.wait_hours <= 23:
         errors["wait_hours"] = _("Hours are 0 to 23.")
+    elif story.wait_hours and story.at_time is not None:
+        errors["wait_hours"] = _("With a fixed time of day only whole days count. Enter 0 hours.")
     return errors
 
 

@@ -23,13 +23,16 @@ from settings.system_settings import get_setting
 LIMIT = 5_000  # readers that one statement plans for; too late ones that one tick skips of a story
 NEW_FOR = timedelta(hours=1)  # the tick looks so far back for new readers without a plan, every time
 
-# The first such time of day at or after a local time, or the local time itself.
+# `{ready: base; days; hours}` is mail/stories/loops.py ready_at, for many.
+_LOCAL = "({0} AT TIME ZONE 'Asia/Tokyo')"
 _READY = (
-    "(CASE WHEN at_time IS NULL THEN {0} ELSE date_trunc('day', {0}) + at_time::interval"
-    " + CASE WHEN ({0})::time > at_time THEN interval '1 day' ELSE interval '0' END END AT TIME ZONE 'Asia/Tokyo')"
+    f"(CASE WHEN at_time IS NULL THEN {_LOCAL} + make_interval(days => {{1}}, hours => {{2}})"
+    f" ELSE date_trunc('day', {_LOCAL}) + at_time::interval"
+    f" + make_interval(days => CASE WHEN {{1}} = 0 AND {_LOCAL}::time > at_time THEN 1 ELSE {{1}} END)"
+    " END AT TIME ZONE 'Asia/Tokyo')"
 )
 _TEXT = (Path(__file__).parent / "turns.sql").read_text(encoding="utf-8")
-_NEXT = re.sub(r"\{ready:\s*(.+?)\}", lambda found: _READY.format(f"({found[1]})"), _TEXT, flags=re.DOTALL)
+_NEXT = re.sub(r"\{ready: (.+?); (.+?); (.+?)\}", lambda found: _READY.format(*found.groups()), _TEXT)
 
 _GIVEN = "= ANY (%(leads)s::bigint[])"
 _OF_JOB = "IN (SELECT lead_id FROM mail_delivery WHERE job_id = %(job)s)"

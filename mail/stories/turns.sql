@@ -3,8 +3,7 @@
 -- {leads} narrows it to some readers. A reader's next story is the first of the series, by position, that was neither decided
 -- nor skipped for them; deleted leads have none.
 WITH series AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY position, id) AS place, base, at_time,
-        make_interval(days => wait_days, hours => wait_hours) AS wait
+    SELECT id, row_number() OVER (ORDER BY position, id) AS place, base, wait_days, wait_hours, at_time
     FROM mail_story
     WHERE magazine_id = %(magazine)s AND kind = 'step' AND state IN ('running', 'paused')
 ),
@@ -27,16 +26,15 @@ stood AS (
 ),
 -- Who comes back after having been removed begins to count anew: never from before the registration.
 based AS (
-    SELECT reader.lead_id, story.id AS story_id, story.place, story.base, story.at_time, stood.waits_for, stood.waits_until,
-        stood.last_at,
+    SELECT reader.lead_id, story.id AS story_id, story.place, story.base, story.wait_days, story.wait_hours, story.at_time,
+        stood.waits_for, stood.waits_until, stood.last_at,
         CASE story.base WHEN 'registration' THEN reader.registered_at
-            ELSE greatest(reader.registered_at, stood.last_at) END AS base_at,
-        story.wait
+            ELSE greatest(reader.registered_at, stood.last_at) END AS base_at
     FROM reader LEFT JOIN stood USING (lead_id) CROSS JOIN LATERAL (
         SELECT * FROM series WHERE stood.over IS NULL OR series.id <> ALL (stood.over) ORDER BY place LIMIT 1) story
 ),
 timed AS (
-    SELECT based.*, {ready: base_at AT TIME ZONE 'Asia/Tokyo' + wait} AS planned_at
+    SELECT based.*, {ready: base_at; wait_days; wait_hours} AS planned_at
     FROM based
 ),
 -- Never into the past. Who is behind gets it at the next start; of stories that count from the registration only one a day, so
@@ -45,7 +43,7 @@ next AS MATERIALIZED (
     SELECT lead_id, story_id, place, base_at, planned_at, waits_for, waits_until,
         CASE WHEN planned_at > %(now)s THEN planned_at
             WHEN waits_for = story_id AND waits_until <= %(now)s THEN waits_until
-            ELSE {ready: greatest(%(now)s, CASE base WHEN 'registration' THEN last_at + interval '1 day' END)
-                AT TIME ZONE 'Asia/Tokyo'} END AS due_at
+            WHEN base = 'registration' THEN greatest({ready: %(now)s; 0; 0}, {ready: last_at; 1; 0})
+            ELSE {ready: %(now)s; 0; 0} END AS due_at
     FROM timed
 )

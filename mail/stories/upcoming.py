@@ -7,7 +7,7 @@ What this module does not do: say why something that went out did or did not (ma
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -99,12 +99,12 @@ def _planned(story: Story, reader: Reader, last: datetime | None, now: datetime)
     base = reader.registered_at
     if story.base == StepBase.PREVIOUS and last is not None:
         base = max(base, last)
-    planned = ready_at(base + timedelta(days=story.wait_days, hours=story.wait_hours), story.at_time)
+    planned = ready_at(base, story.at_time, days=story.wait_days, hours=story.wait_hours)
     behind = max(last or now, now)
     if planned > behind:
         return planned
     if story.base == StepBase.REGISTRATION and last is not None:
-        behind = max(now, last + timedelta(days=1))
+        return max(ready_at(now, story.at_time), ready_at(last, story.at_time, days=1))
     return ready_at(behind, story.at_time)
 
 

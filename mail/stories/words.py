@@ -41,7 +41,7 @@ def step_text(story: Story) -> str:
 def span_text(story: Story) -> str:
     """3日 · 1日12時間; "" for no wait."""
     parts = [days_text(story.wait_days)] if story.wait_days else []
-    if story.wait_hours:
+    if story.wait_hours and story.at_time is None:
         parts.append(ngettext("%(n)s hour", "%(n)s hours", story.wait_hours) % {"n": story.wait_hours})
     return " ".join(parts)
 

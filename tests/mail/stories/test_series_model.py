@@ -2,7 +2,7 @@
 passes. No story twice, none lost silently, the order kept: after every step the turns are those of the model."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 import pytest
 from django.db import transaction
@@ -78,14 +78,16 @@ class Model:
         base, last = self.readers[lead], self.last(lead)
         if tale.base == "previous" and last:
             base = max(base, last)
-        planned = ready(base + tale.days * DAY, tale.at_time)
+        planned = ready(base, tale.at_time, tale.days)
         if planned > now:
             return tale, planned, planned
         waiting = self.turns.get((lead, tale.name))
         if waiting and waiting.at <= now:
             return tale, planned, waiting.at
-        behind = now if tale.base == "previous" or last is None else max(now, last + DAY)
-        return tale, planned, ready(behind, tale.at_time)
+        due = ready(now, tale.at_time)
+        if tale.base == "registration" and last:
+            due = max(due, ready(last, tale.at_time, 1))
+        return tale, planned, due
 
     def plan(self, leads, now):
         for lead in leads:
@@ -146,12 +148,13 @@ class Model:
         return [tale.name for tale in started]
 
 
-def ready(after, at_time):
+def ready(base, at_time, days=0):
+    """Calendar days with a time of day; otherwise days of 24 hours."""
     if at_time is None:
-        return after
-    local = after.astimezone(TOKYO)
-    today = local.replace(hour=at_time.hour, minute=at_time.minute, second=0, microsecond=0)
-    return today if today >= local else today + DAY
+        return base + days * DAY
+    day = base.astimezone(TOKYO).date().toordinal() + days
+    times = (datetime.combine(date.fromordinal(day + more), at_time, TOKYO) for more in (0, 1))
+    return next(due for due in times if due >= base)
 
 
 # ---- the same with the real thing

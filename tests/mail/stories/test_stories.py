@@ -126,6 +126,7 @@ def test_a_file_of_another_story_is_not_removed(magazine):
         ("step", {"base": "tomorrow"}, "base"),
         ("step", {"wait_days": 3651}, "wait_days"),
         ("step", {"wait_hours": 24}, "wait_hours"),
+        ("step", {"wait_hours": 1, "at_time": time(10)}, "wait_hours"),
         ("loop", {"rule": "hourly"}, "rule"),
         ("loop", {"at_time": None}, "at_time"),
         ("loop", {"day_of_month": 32}, "day_of_month"),
@@ -185,10 +186,10 @@ def test_new_times_of_a_running_story_are_those_of_who_waits(magazine):
     values = {"wait_days": 1, "at_time": time(10)}
     look = preview(story, lambda: save_story(values, story=story, **BY), now=NOW)
     assert (look.waited, look.waits, look.sooner, look.later) == (2, 2, 2, 0)
-    assert (look.first_at, look.last_at) == (at(2026, 11, 23, 10), at(2026, 11, 24, 10))
+    assert (look.first_at, look.last_at) == (at(2026, 11, 23, 10), at(2026, 11, 23, 10))
     assert fresh(story).wait_days == 3
     save_story(values, story=story, **BY)
-    assert turn_of(story, reader).due_at == at(2026, 11, 24, 10)
+    assert turn_of(story, reader).due_at == at(2026, 11, 23, 10)
     assert turn_of(story, late).due_at == at(2026, 11, 23, 10)  # its time is over: the next 10:00
 
 

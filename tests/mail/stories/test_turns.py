@@ -1,12 +1,12 @@
-"""MAG-8: step stories in order, each so many days and hours after the registration or the story before it."""
+"""MAG-8: step stories in order, each so long after the registration or the story before it."""
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from leads.models import Lead
 from mail.models import Reader, StoryTurn
-from mail.stories.loops import TOKYO
+from mail.stories.loops import TOKYO, ready_at
 from mail.stories.turns import drop_gone, plan_missing, plan_turns, skip_late, turns_decided
 from tests.factories import make_delivery
 from tests.mail.magazine_scene import make_magazine, make_reader, make_story
@@ -58,18 +58,35 @@ def test_the_first_story_counts_from_the_registration(magazine):
         (at(2026, 11, 22, 9), 0, 0, time(10), at(2026, 11, 22, 10)),
         (at(2026, 11, 22, 10), 0, 0, time(10), at(2026, 11, 22, 10)),
         (at(2026, 11, 22, 10, 0, 1), 0, 0, time(10), at(2026, 11, 23, 10)),
-        (at(2026, 11, 22, 12), 3, 0, time(10), at(2026, 11, 26, 10)),
-        (at(2026, 11, 22, 23, 30), 0, 1, time(0, 15), at(2026, 11, 24, 0, 15)),
-        (at(2026, 11, 22, 23, 30), 0, 1, time(0, 45), at(2026, 11, 23, 0, 45)),
-        (at(2028, 2, 28, 8), 1, 0, time(10), at(2028, 2, 29, 10)),
-        (at(2027, 2, 28, 8), 1, 0, time(10), at(2027, 3, 1, 10)),
-        (at(2026, 12, 31, 12), 0, 23, time(23), at(2027, 1, 1, 23)),
+        (at(2026, 12, 1, 15), 3, 0, time(10), at(2026, 12, 4, 10)),
+        (at(2026, 12, 1, 9), 3, 0, time(10), at(2026, 12, 4, 10)),
+        (at(2026, 12, 1, 15), 1, 0, time(0), at(2026, 12, 2)),
+        (at(2026, 12, 1), 0, 0, time(0), at(2026, 12, 1)),
+        (at(2026, 12, 1, 0, 0, 1), 0, 0, time(0), at(2026, 12, 2)),
+        (at(2026, 11, 30, 23, 59, 59), 0, 0, time(23, 59), at(2026, 12, 1, 23, 59)),
+        (at(2026, 11, 30, 23, 59, 59), 1, 0, time(0), at(2026, 12, 1)),
+        # still the 30th in Tokyo, already the day after, or still the day before, elsewhere
+        (datetime(2026, 11, 30, 14, 59, tzinfo=UTC), 1, 0, time(10), at(2026, 12, 1, 10)),
+        (datetime(2026, 11, 30, 15, tzinfo=UTC), 1, 0, time(10), at(2026, 12, 2, 10)),
+        (
+            at(2026, 11, 22, 23, 30),
+            0,
+            1,
+            time(0, 15),
+            at(2026, 11, 23, 0, 15),
+        ),  # hours count without a time only
+        (at(2028, 2, 28, 18), 1, 0, time(10), at(2028, 2, 29, 10)),
+        (at(2028, 2, 29, 18), 1, 0, time(10), at(2028, 3, 1, 10)),
+        (at(2027, 2, 28, 18), 1, 0, time(10), at(2027, 3, 1, 10)),
+        (at(2027, 1, 31, 18), 28, 0, time(10), at(2027, 2, 28, 10)),
+        (at(2026, 12, 31, 12), 0, 0, time(9), at(2027, 1, 1, 9)),
         (at(2026, 11, 22, 12), 3650, 23, None, at(2036, 11, 20, 11)),
+        (at(2026, 11, 22, 12), 3650, 0, time(23), at(2036, 11, 19, 23)),
     ],
 )
-def test_the_time_of_day_is_the_first_at_or_after_the_wait_in_tokyo(
-    magazine, registered, days, hours, at_time, due
-):
+def test_with_a_time_of_day_calendar_days_count_in_tokyo(magazine, registered, days, hours, at_time, due):
+    """MAG-8: the statement for many and `ready_at` for one say the same."""
+    assert ready_at(registered, at_time, days=days, hours=hours) == due
     step(magazine, wait_days=days, wait_hours=hours, at_time=at_time)
     make_reader(magazine, registered_at=registered)
     plan_turns(magazine.pk, now=registered - HOUR)
@@ -143,6 +160,28 @@ def test_who_is_behind_gets_no_flood(magazine):
         moment = turn.due_at
         decide(story, reader, now=moment)
     assert dues == [NOW, NOW + DAY, NOW + 2 * DAY]
+
+
+def test_who_is_behind_gets_one_story_a_day_at_its_time(magazine):
+    """MAG-8: starts are a little late, and the next story comes on the next day all the same."""
+    stories = [step(magazine, wait_days=days, at_time=time(10)) for days in (0, 3, 7)]
+    reader = make_reader(magazine, registered_at=NOW - 365 * DAY)
+    moment, dues = NOW, []
+    for story in stories:
+        plan_turns(magazine.pk, now=moment)
+        dues.append(StoryTurn.objects.get(state="waiting").due_at)
+        moment = dues[-1] + timedelta(seconds=3)
+        decide(story, reader, now=moment)
+    assert dues == [at(2026, 11, 23, 10), at(2026, 11, 24, 10), at(2026, 11, 25, 10)]
+
+
+def test_after_the_previous_story_calendar_days_count_too(magazine):
+    first = step(magazine, wait_days=0)
+    step(magazine, base="previous", wait_days=2, at_time=time(10))
+    reader = make_reader(magazine, registered_at=NOW)
+    plan_turns(magazine.pk, now=NOW)
+    decide(first, reader, now=NOW)
+    assert StoryTurn.objects.get(state="waiting").due_at == at(2026, 11, 24, 10)
 
 
 def test_who_comes_back_gets_no_story_twice_and_counts_anew(magazine):

@@ -47,13 +47,13 @@ def test_the_next_step_and_those_after_it(magazine):
     reader = make_reader(magazine, registered_at=NOW)
     plan_turns(magazine.pk, now=NOW)
     assert told(reader) == [
-        ("第1話", at(2026, 11, 26, 10), True, ""),
-        ("第2話", at(2026, 12, 3, 10), True, ""),
+        ("第1話", at(2026, 11, 25, 10), True, ""),
+        ("第2話", at(2026, 12, 2, 10), True, ""),
         ("第3話", at(2026, 12, 22, 12), True, ""),
     ]
     sentences = [one.sentence for one in upcoming(reader, now=NOW)]
-    assert sentences[0] == "「第1話」は 11月26日 10:00 に配信されます。"
-    assert sentences[1].startswith("「第2話」は 12月3日 10:00 に配信されます")
+    assert sentences[0] == "「第1話」は 11月25日 10:00 に配信されます。"
+    assert sentences[1].startswith("「第2話」は 12月2日 10:00 に配信されます")
     assert [one.estimate for one in upcoming(reader, now=NOW)] == [False, True, True]
 
 
