@@ -3,12 +3,21 @@
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from smp.lib.navigation import Page, Tab, register_page, register_tab
+from smp.lib.navigation import Inside, Page, Tab, register_inside, register_page, register_tab
+
+
+def name_of(magazine_id: int) -> str:
+    """What the menu inside a magazine is headed by; empty for one that does not exist."""
+    from mail.models import Magazine
+
+    return Magazine.objects.filter(pk=magazine_id).values_list("name", flat=True).first() or ""
 
 
 def register() -> None:
     """From MailConfig.ready()."""
+    send, look, prepare = _("Send"), _("Look"), _("Prepare")
     register_tab(Tab("magazines", _("Mail magazines"), 35))
+    register_inside("magazine_id", Inside(name_of, "magazine"))
     register_page(
         Page(
             "magazines",
@@ -24,7 +33,7 @@ def register() -> None:
             "magazines",
             _("Free items"),
             "reader_items",
-            _("Prepare"),
+            prepare,
             position=72,
             within="magazine_id",
             start="magazines",
@@ -44,20 +53,20 @@ def register() -> None:
     )  # fmt: skip
     register_page(
         Page(
-            "magazines", _("Basic settings"), "magazine_settings", _("Prepare"), "may_edit", position=80,
+            "magazines", _("Basic settings"), "magazine_settings", prepare, "may_edit", position=74,
             within="magazine_id", start="magazines", url_names=("magazine_archive",),
             aliases=("メールマガジン基本設定", "エラーメール・配信停止", "詳細設定", "フッター", "しきい値"),
         )
     )  # fmt: skip
     register_page(
         Page(
-            "magazines", pgettext_lazy("page", "Blacklist"), "blacklist", _("Prepare"), "may_edit", position=85,
+            "magazines", pgettext_lazy("page", "Blacklist"), "blacklist", prepare, "may_edit", position=80,
             within="magazine_id", start="magazines", aliases=("ブラックリスト機能",), url_names=("blacklist_release",),
         )
     )  # fmt: skip
     register_page(
         Page(
-            "magazines", _("Take back an outage"), "outages", _("Prepare"), "may_edit", position=90,
+            "magazines", _("Take back an outage"), "outages", prepare, "may_edit", position=85,
             within="magazine_id", start="magazines", aliases=("大規模障害", "障害", "一斉エラー停止"),
         )
     )  # fmt: skip
@@ -73,22 +82,22 @@ def register() -> None:
     )
     register_page(
         Page(
-            "magazines", pgettext_lazy("story", "Step mail"), "story_steps", group=_("Send"), position=30,
+            "magazines", pgettext_lazy("story", "Step mail"), "story_steps", send, position=30,
             aliases=("ストーリー", "シナリオ"), url_names=of_stories, within="magazine_id", start="magazines",
         )
     )  # fmt: skip
     register_page(
-        Page("magazines", _("Loop mail"), "story_loops", group=_("Send"), position=31, aliases=("誕生日メール",), within="magazine_id", start="magazines")
+        Page("magazines", _("Loop mail"), "story_loops", send, position=31, aliases=("誕生日メール",), within="magazine_id", start="magazines")
     )  # fmt: skip
     register_page(
         Page(
-            "magazines", _("Extra issues"), "story_extras", group=_("Send"), position=32, aliases=("記事", "即時配信", "予約配信"),
+            "magazines", _("Extra issues"), "story_extras", send, position=32, aliases=("記事", "即時配信", "予約配信"),
             url_names=("extra_confirm", "story_expected"), within="magazine_id", start="magazines",
         )
     )  # fmt: skip
     register_page(
         Page(
-            "magazines", _("Delivery history"), "magazine_history", group=_("Send"), position=33, aliases=("配信開始時刻",),
+            "magazines", _("Delivery history"), "magazine_history", look, position=40, aliases=("配信開始時刻",),
             url_names=("magazine_job", "magazine_job_stopped"), within="magazine_id", start="magazines",
         )
     )  # fmt: skip
@@ -102,14 +111,14 @@ def register() -> None:
     )  # fmt: skip
     register_page(
         Page(
-            "magazines", pgettext_lazy("magazine", "Forms"), "magazine_forms", _("Prepare"), position=74,
+            "magazines", pgettext_lazy("magazine", "Forms"), "magazine_forms", prepare, position=70,
             within="magazine_id", start="magazines",
             aliases=("登録フォーム", "解除フォーム", "空メール登録", "埋め込み", "ダブルオプトイン", "QRコード"),
         )
     )  # fmt: skip
     register_page(
         Page(
-            "magazines", _("Default display settings"), "magazine_display", _("Prepare"), position=76,
+            "magazines", _("Default display settings"), "magazine_display", prepare, position=76,
             within="magazine_id", start="magazines", aliases=("デフォルト表示設定", "確認画面", "完了画面", "文言"),
             url_names=("magazine_texts", "magazine_preview", "magazine_design"),
         )

@@ -56,9 +56,18 @@ SORTS = {"id": "pk", "created": "created_at", "scheduled": "scheduled_at", "star
 def confirmed_job(request: HttpRequest, job_id: int) -> SendJob:
     """One that the mode shows (APP-1): inside a campaign its own only, otherwise any."""
     jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related(
-        "template", "snapshot", "created_by", "campaign"
+        "template", "snapshot", "created_by", "campaign", "magazine", "story"
     )
-    return get_object_or_404(shown_in(campaign_of(request), jobs), pk=job_id)
+    job = get_object_or_404(shown_in(campaign_of(request), jobs), pk=job_id)
+    in_menu_of_job(request, job)
+    return job
+
+
+def in_menu_of_job(request: HttpRequest, job: SendJob) -> None:
+    """A start of a magazine belongs to the menu of that magazine, not to the wizard's history (smp/navigation.py)."""
+    if job.magazine_id is not None:
+        request.menu_page = "magazine_history"
+        request.menu_inside = {"magazine_id": job.magazine_id}
 
 
 def permission_labels(job: SendJob) -> list[str]:

@@ -32,6 +32,14 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Inside:
+    """What the menu says of the thing its pages are about."""
+
+    label: Callable[[int], Text]  # its id → its name; empty when there is none
+    url_name: str  # its first page, which takes the id under the name `within`
+
+
+@dataclass(frozen=True)
 class Tab:
     key: str
     label: Text
@@ -40,6 +48,7 @@ class Tab:
 
 TABS: dict[str, Tab] = {}
 PAGES: list[Page] = []
+INSIDE: dict[str, Inside] = {}  # Page.within → how the menu names that thing
 # tab key → functions that answer with a sentence to stand on each page of the tab, or nothing
 NOTICES: dict[str, list[Callable[[], Text | None]]] = {}
 
@@ -51,6 +60,10 @@ def register_tab(tab: Tab) -> None:
 def register_page(page: Page) -> None:
     if page not in PAGES:
         PAGES.append(page)
+
+
+def register_inside(within: str, inside: Inside) -> None:
+    INSIDE[within] = inside
 
 
 def register_notice(tab: str, notice: Callable[[], Text | None]) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from mail.message import store_snapshot
 from mail.models import ReaderChange, SendJob
 from mail.stories.content import snapshot_of
-from tests.factories import make_delivery, make_hit, make_user
+from tests.factories import make_delivery, make_hit, make_job, make_user
 from tests.mail.magazine_scene import make_magazine, make_reader, make_story
 from tests.mail.test_story_pages import html_of, url
 
@@ -155,3 +155,15 @@ def test_upcoming_answers_for_each_story_and_only_for_readers_of_this_magazine(c
     assert "いいえ" in html_of(part) and "<html" not in html_of(part)
     other = make_reader(make_magazine("別の"))
     assert client.get(url("reader_upcoming", magazine, other.pk)).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["job_delete", "job_stop", "job_report"])
+def test_pages_of_a_start_are_in_its_magazine(client, magazine, name):
+    """Breadcrumbs and menu are the magazine's, and the menu says which one; of another mailing the wizard's history's."""
+    running = make_start(make_story(magazine, name="第7号"), state="reserved")
+    page = html_of(client.get(reverse(name, args=[running.pk])))
+    assert f'class="inside" href="{url("magazine", magazine)}">{magazine.name}</a>' in page
+    assert f'<a href="{url("magazine_history", magazine)}" aria-current="page">配信履歴</a>' in page
+    assert "第7号</a>" in page and "ウィザード利用履歴" not in page
+    wizard = html_of(client.get(reverse(name, args=[make_job(state="reserved").pk])))
+    assert "ウィザード利用履歴" in wizard and 'class="inside"' not in wizard

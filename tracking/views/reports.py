@@ -15,6 +15,7 @@ from mail.models import SendJob, StepMail, StepState
 from mail.models.send_job import JobState
 from mail.models.template import MailForm
 from mail.modes import shown_in
+from mail.views.jobs import in_menu_of_job
 from settings import audit
 from settings.permissions import both_modes, needs_view
 from smp.lib.charts import Column, Series, columns
@@ -30,8 +31,12 @@ ROWS = 500  # mailings of one list
 
 # ---- which mailing or step mail, narrowed to the mode (APP-1)
 def reported_job(request: HttpRequest, job_id: int) -> SendJob:
-    jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related("template", "snapshot", "campaign")
-    return get_object_or_404(shown_in(campaign_of(request), jobs), pk=min(job_id, BIGGEST_ID))
+    jobs = SendJob.objects.exclude(state=JobState.DRAFT).select_related(
+        "template", "snapshot", "campaign", "magazine", "story"
+    )
+    job = get_object_or_404(shown_in(campaign_of(request), jobs), pk=min(job_id, BIGGEST_ID))
+    in_menu_of_job(request, job)
+    return job
 
 
 def reported_step(request: HttpRequest, step_id: int) -> StepMail:
