@@ -6,6 +6,7 @@ like a typo stands in `suggestion`.
 
 import re
 import unicodedata
+from contextlib import suppress
 from typing import NamedTuple
 
 from django.utils.translation import gettext as _
@@ -17,6 +18,8 @@ COLUMN_MAX = 320  # Lead.email
 
 # CHR-3: until 2009 these carriers gave out addresses with dots at the ends or next to each other; they still exist.
 CARRIER_DOMAINS = frozenset({"docomo.ne.jp", "ezweb.ne.jp"})
+
+_GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 # Characters people cannot see, which spreadsheets and web pages leave at the ends of a copied address.
 _INVISIBLE = "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -96,6 +99,19 @@ def normalise_email(text: str) -> str:
     # Lower-casing can undo NFKC (İ) and NFKC can bring out spaces at the ends (U+3000, U+00A8), hence twice.
     folded = unicodedata.normalize("NFKC", text.strip(_TRIM)).lower()
     return unicodedata.normalize("NFKC", folded).strip(_TRIM)
+
+
+def mailbox_of(norm: str) -> str:
+    """The mailbox behind an address (normalise_email), where anybody can see that from outside: `+anything` leads to the
+    same one at most hosts, and Gmail passes over dots. For counting what one person gets, never for comparing people."""
+    local, at, domain = norm.rpartition("@")
+    local = local.partition("+")[0] or local
+    if domain in _GMAIL:
+        local, domain = local.replace(".", ""), "gmail.com"
+    if not domain.isascii():
+        with suppress(EmailNotValidError):
+            domain = _ascii_domain(domain).lower()
+    return f"{local}{at}{domain}"
 
 
 def check_email(text: str) -> EmailCheck:

@@ -5,7 +5,7 @@ time it takes, who reads what. A registration counts once the mailbox was read (
 opened and its button pressed. Without double opt-in it counts at once, except for addresses that left or were stopped:
 nobody is brought back by somebody else's typing.
 
-Against list bombing: one mail per address and magazine in some hours, few per address a day, whoever asks.
+Against list bombing: one mail per address and magazine in some hours, few per mailbox a day, whoever asks.
 """
 
 import logging
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from leads.address import check_email
+from leads.address import check_email, mailbox_of
 from leads.models import ConsentRecord, Lead
 from mail.hints import hint
 from mail.links import read_confirm_reader
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 VALID_FOR = timedelta(hours=48)
 FORGOTTEN_AFTER = timedelta(days=30)
 ONE_MAIL_IN = timedelta(hours=6)  # per address and magazine
-MAILS_A_DAY = 4  # per address, of all magazines
+MAILS_A_DAY = 4  # per mailbox, however its address is spelt, of all magazines
 _AT_ONCE = 200  # requests of one tick
 _LOCK = "reader requests"
 
@@ -73,7 +73,7 @@ def _note(
     check = check_email(address)
     request = ReaderRequest.objects.create(
         magazine=magazine, way=way, leaves=leaves, address=check.address, address_norm=check.norm, values=values,
-        language=language, source=source, ip=ip, at=now, expires_at=now + VALID_FOR,
+        mailbox=mailbox_of(check.norm), language=language, source=source, ip=ip, at=now, expires_at=now + VALID_FOR,
     )  # fmt: skip
     transaction.on_commit(lambda: hint("mail.tasks.reader_requests", expires=10))
     return request
@@ -158,9 +158,11 @@ def _reads_it(request: ReaderRequest) -> bool:
 
 def _mailed_enough(request: ReaderRequest, now: datetime) -> bool:
     mailed = ReaderRequest.objects.filter(
-        address_norm=request.address_norm, delivery_id__isnull=False, handled_at__gt=now - timedelta(days=1)
+        mailbox=request.mailbox, delivery_id__isnull=False, handled_at__gt=now - timedelta(days=1)
     )
-    lately = mailed.filter(magazine=request.magazine, handled_at__gt=now - ONE_MAIL_IN)
+    lately = mailed.filter(
+        magazine=request.magazine, address_norm=request.address_norm, handled_at__gt=now - ONE_MAIL_IN
+    )
     return lately.exists() or mailed.count() >= MAILS_A_DAY
 
 

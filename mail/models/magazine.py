@@ -318,6 +318,9 @@ class ReaderRequest(models.Model):
     leaves = models.BooleanField(default=False, db_default=False)  # asked on the form for leaving (MAG-2)
     address = models.CharField(max_length=320)
     address_norm = models.CharField(max_length=320, db_collation="C")
+    mailbox = models.CharField(
+        max_length=320, db_collation="C", default="", db_default=""
+    )  # leads.address.mailbox_of
     values = models.JSONField(default=dict)  # {"last_name": …, "items": {…}}
     language = models.CharField(max_length=2, default="ja")
     ip = models.GenericIPAddressField(null=True)
@@ -332,6 +335,7 @@ class ReaderRequest(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=Q(handled_at=None), name="reader_request_open"),
             models.Index(fields=["magazine", "address_norm"], name="reader_request_address"),
+            models.Index(fields=["mailbox", "handled_at"], name="reader_request_mailbox"),
             models.Index(fields=["expires_at"], name="reader_request_expires"),
         ]
 

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from leads.address import mailbox_of
 from leads.models import Lead
 from mail import links
 from mail.magazines import requests
@@ -297,6 +298,43 @@ def test_one_mail_in_some_hours_and_few_a_day(patient):
     assert ask(magazines[0], at=now + requests.ONE_MAIL_IN + LATER) == 2
     assert [ask(one, at=now + requests.ONE_MAIL_IN + LATER) for one in magazines[1:]] == [3, 4, 4, 4, 4]
     assert ask(magazines[5], "other@yamate.example.jp", at=now + requests.ONE_MAIL_IN + LATER) == 5
+
+
+def test_one_mailbox_gets_few_mails_however_its_address_is_spelt(magazine):
+    """List bombing: +anything and Gmail's dots are new addresses, but the same person's mailbox."""
+    now = timezone.now()
+    for address in (
+        *(f"victim+{number}@yamate.example.jp" for number in range(6)),
+        *(
+            "a.b@gmail.com",
+            "ab@gmail.com",
+            "a.b.@gmail.com",
+            "AB+x@googlemail.com",
+            "a.b+y@gmail.com",
+            "ab+z@gmail.com",
+        ),
+        "+@yamate.example.jp",
+    ):
+        requests.ask(magazine, address, {}, way="form", language="ja", source="", ip=None, now=now)
+    requests.handle_requests(now)
+    got = list(Delivery.objects.values_list("address", flat=True))
+    assert [sum(end in address for address in got) for end in ("victim", "mail.com")] == [4, 4]
+    assert "+@yamate.example.jp" in got
+
+
+@pytest.mark.parametrize(
+    ("norm", "mailbox"),
+    [
+        ("a+b+c@example.jp", "a@example.jp"),
+        ("a.b@example.jp", "a.b@example.jp"),
+        ("a.b@gmail.com", "ab@gmail.com"),
+        ("a@日本語.jp", "a@xn--wgv71a119e.jp"),
+        ("a@。", "a@。"),
+        ("", ""),
+    ],
+)
+def test_the_mailbox_behind_an_address(norm, mailbox):
+    assert mailbox_of(norm) == mailbox
 
 
 def test_floods_from_one_place_and_for_one_address_are_stopped(magazine, patient, monkeypatch):
