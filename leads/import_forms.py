@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from leads.imports.steps import MEGABYTE, MOST_MEGABYTES
@@ -11,6 +10,32 @@ from leads.models import ConsentRecord, LeadImport
 
 Evidence = ConsentRecord.Evidence
 CHOSEN_AT_UPLOAD = (Evidence.IMPORT, Evidence.FORM, Evidence.CARD, Evidence.PUBLIC, Evidence.TRADE)
+
+
+class CsvField(forms.FileField):
+    """The file of an import, with the size it may have."""
+
+    def __init__(self, *, megabytes: int) -> None:
+        self.megabytes = megabytes
+        super().__init__(
+            label=_("CSV file"),
+            max_length=255,
+            widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv,text/plain"}),
+            error_messages={
+                "empty": _(
+                    "The file is empty. Choose a file with a header row and at least one row below it."
+                )
+            },
+        )
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        file = super().clean(data, initial)
+        if file and file.size > self.megabytes * MEGABYTE:
+            raise forms.ValidationError(
+                _("The file is larger than %(limit)s MB. Split it into several files."),
+                params={"limit": self.megabytes},
+            )
+        return file
 
 
 class ImportForm(forms.Form):
@@ -35,14 +60,7 @@ class ImportForm(forms.Form):
             "What the DM permission in this file is based on. It is kept in each lead's consent history."
         ),
     )
-    file = forms.FileField(
-        label=_("CSV file"),
-        max_length=255,
-        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,text/csv,text/plain"}),
-        error_messages={
-            "empty": _("The file is empty. Choose a file with a header row and at least one row below it.")
-        },
-    )
+    file = CsvField(megabytes=MOST_MEGABYTES)
 
     def __init__(self, *args: Any, campaign_id: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,15 +72,6 @@ class ImportForm(forms.Form):
     @property
     def chosen_mode(self) -> str:
         return str(LeadImport.Mode.UPDATE if self.campaign_id is not None else self.cleaned_data["mode"])
-
-    def clean_file(self) -> "UploadedFile[bytes]":
-        file: UploadedFile[bytes] = self.cleaned_data["file"]
-        if (file.size or 0) > MOST_MEGABYTES * MEGABYTE:
-            raise forms.ValidationError(
-                _("The file is larger than %(limit)s MB. Split it into several files."),
-                params={"limit": MOST_MEGABYTES},
-            )
-        return file
 
     def clean_key(self) -> str:
         return str(self.cleaned_data["key"] or LeadImport.Key.ID)

@@ -96,7 +96,9 @@ def _say_if_unregistered(form: forms.ModelForm) -> None:
         )
 
 
-class TemplateForm(forms.ModelForm):
+class ContentForm(forms.ModelForm):
+    """What is written of a mail, of a template or of a story, with its attachments; `seen_at`: the version that was shown."""
+
     seen_at = forms.CharField(required=False, widget=forms.HiddenInput)
     files = FilesField(
         required=False,
@@ -114,7 +116,7 @@ class TemplateForm(forms.ModelForm):
 
     class Meta:
         model = MailTemplate
-        fields = FIELDS
+        fields = ("subject", "form", "charset", "text_body", "html_body")
         help_texts = _HELP
         widgets = {
             "form": forms.RadioSelect,
@@ -129,17 +131,36 @@ class TemplateForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["form"].choices = MailForm.choices
-        self.fields["purpose"].choices = Purpose.choices
         self.fields["charset"].choices = Charset.choices
         attachments = TemplateAttachment.objects.filter(template_id=self.instance.pk or 0).defer("content")
         self.fields["removed"].queryset = attachments
         self.fields["removed"].label_from_instance = lambda file: f"{file.file_name} ({file.size:,} bytes)"
+        for field in ("text_body", "html_body"):
+            self.fields[field].strip = False
+
+    @property
+    def new_files(self) -> list[NewFile]:
+        return [
+            NewFile(file.name or "", file.content_type or "", file.read())
+            for file in self.cleaned_data.get("files") or []
+        ]
+
+    @property
+    def removed_ids(self) -> list[int]:
+        return [file.pk for file in self.cleaned_data["removed"]]
+
+
+class TemplateForm(ContentForm):
+    class Meta(ContentForm.Meta):
+        fields = FIELDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["purpose"].choices = Purpose.choices
         if self.instance.pk:
             self.initial["seen_at"] = self.instance.updated_at.isoformat()
         _measured_by_ourselves(self)
         _say_if_unregistered(self)
-        for field in ("text_body", "html_body"):
-            self.fields[field].strip = False
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -159,13 +180,6 @@ class TemplateForm(forms.ModelForm):
             return parse_datetime(text) if text else None
         except ValueError:
             raise ValidationError(_("Open the template again.")) from None
-
-    @property
-    def new_files(self) -> list[NewFile]:
-        return [
-            NewFile(file.name or "", file.content_type or "", file.read())
-            for file in self.cleaned_data.get("files") or []
-        ]
 
 
 class MailSettingsForm(forms.ModelForm):

@@ -218,7 +218,7 @@ def _edit(request: HttpRequest, edited: MailTemplate) -> HttpResponse:
                 user=request.user,
                 seen_at=form.cleaned_data["seen_at"],
                 files=form.new_files,
-                removed=[file.pk for file in form.cleaned_data["removed"]],
+                removed=form.removed_ids,
                 ip=client_ip(request),
             )
         except Conflict as conflict:

@@ -285,7 +285,8 @@ def test_the_page_tells_state_cause_failures_history_mails_and_other_magazines(c
     assert reverse("delivery", args=[theirs.pk]) not in html
     assert "別のマガジン" in html
     assert "このままでは" not in html
-    assert f'hx-get="{url("reader_upcoming", magazine, reader.pk)}"' in html  # 次の記事の配信対象になりますか?
+    # 次の記事の配信対象になりますか?
+    assert f'hx-get="{url("reader_upcoming", magazine, reader.pk)}"' in html
 
 
 def test_as_many_queries_for_one_mail_as_for_many(client, magazine):

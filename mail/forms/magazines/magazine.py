@@ -180,10 +180,6 @@ class MagazineSettingsForm(_SenderForm):
     def thresholds(self) -> list[forms.BoundField]:
         return [self[name] for name in THRESHOLDS]
 
-    def wanted_thresholds(self) -> dict[str, int | None]:
-        """By cause, from cleaned data."""
-        return {str(group): self.cleaned_data[name] for name, group in THRESHOLDS.items()}
-
     def stricter(self) -> dict[str, int]:
         """The thresholds that are lower than before, or new where there was none (MAG-5)."""
         found = {}

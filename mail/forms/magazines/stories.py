@@ -12,24 +12,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from mail.forms.sending import Revealing
-from mail.forms.templates import FilesField
-from mail.models import MailTemplate, Story, TemplateAttachment
+from mail.forms.templates import ContentForm
+from mail.models import MailTemplate, Story
 from mail.models.magazine import ReaderItem
 from mail.models.story import LoopRule, StepBase
-from mail.models.template import Charset, MailForm
+from mail.models.template import MailForm
 from mail.stories.content import field_names
 from mail.template_check import writing_errors
-from mail.templates import NewFile
 
-CONTENT = ("subject", "form", "charset", "text_body", "html_body")
 WAIT_DAYS_MAX = 3650
 OFFSET_MAX = 366
 
 
-class StoryContentForm(forms.ModelForm):
+class StoryContentForm(ContentForm):
     """Name, text, attachments and measuring of a story (`story`: unsaved for a new one)."""
 
-    seen_at = forms.CharField(required=False, widget=forms.HiddenInput)
     story_name = forms.CharField(
         label=gettext_lazy("Name of the story"),
         max_length=100,
@@ -44,48 +41,16 @@ class StoryContentForm(forms.ModelForm):
             "Counts the clicks on every URL of the mail, and the opens of HTML mails. The links then lead over this site."
         ),
     )
-    files = FilesField(
-        required=False,
-        label=gettext_lazy("Add attachments"),
-        help_text=gettext_lazy(
-            "At most 3 MB a file and 10 files; together as much as the system settings allow (normally 5 MB)."
-        ),
-    )
-    removed = forms.ModelMultipleChoiceField(
-        queryset=None,
-        required=False,
-        label=gettext_lazy("Attachments to remove"),
-        widget=forms.CheckboxSelectMultiple,
-    )
-
-    class Meta:
-        model = MailTemplate
-        fields = CONTENT
-        help_texts = {"subject": gettext_lazy("Merge fields can be used.")}
-        widgets = {
-            "form": forms.RadioSelect,
-            "charset": forms.RadioSelect,
-            "subject": forms.TextInput(attrs={"class": "wide"}),
-            "text_body": forms.Textarea(attrs={"rows": 18}),
-            "html_body": forms.Textarea(attrs={"rows": 18, "class": "code", "spellcheck": "false"}),
-        }
 
     def __init__(self, *args: Any, story: Story, **kwargs: Any) -> None:
         template = story.template if story.template_id else MailTemplate(form=MailForm.TEXT)
         super().__init__(*args, instance=template, **kwargs)
         self.story = story
-        self.fields["form"].choices = MailForm.choices
-        self.fields["charset"].choices = Charset.choices
-        attachments = TemplateAttachment.objects.filter(template_id=template.pk or 0).defer("content")
-        self.fields["removed"].queryset = attachments
-        self.fields["removed"].label_from_instance = lambda file: f"{file.file_name} ({file.size:,} bytes)"
         self.initial |= {
             "story_name": story.name,
             "measure": story.count_clicks if story.pk else True,
             "seen_at": story.updated_at.isoformat() if story.pk else "",
         }
-        for field in ("text_body", "html_body"):
-            self.fields[field].strip = False
 
     def clean_story_name(self) -> str:
         name = " ".join(str(self.cleaned_data["story_name"]).replace("\0", "").split())
@@ -103,7 +68,7 @@ class StoryContentForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         """What cannot be merged is not saved; what is only missing is said on the story's page."""
         cleaned = super().clean() or {}
-        written = {field: cleaned.get(field) or "" for field in CONTENT}
+        written = {field: cleaned.get(field) or "" for field in self._meta.fields}
         # The sender is the magazine's and judged there.
         template = MailTemplate(from_address="info@example.jp", **written)
         for problem in writing_errors(template, field_names(self.story.magazine_id)):
@@ -122,18 +87,7 @@ class StoryContentForm(forms.ModelForm):
 
     def content(self) -> dict[str, Any]:
         """Of its template, from cleaned data."""
-        return {field: self.cleaned_data[field] for field in CONTENT}
-
-    @property
-    def new_files(self) -> list[NewFile]:
-        return [
-            NewFile(file.name or "", file.content_type or "", file.read())
-            for file in self.cleaned_data.get("files") or []
-        ]
-
-    @property
-    def removed_ids(self) -> list[int]:
-        return [file.pk for file in self.cleaned_data["removed"]]
+        return {field: self.cleaned_data[field] for field in self._meta.fields}
 
 
 def _clock(label: Any, **kwargs: Any) -> forms.TimeField:

@@ -14,7 +14,7 @@ from django.utils.translation import pgettext
 from leads.imports.columns import Column
 from leads.imports.problems import NOTE
 from leads.imports.read import recognise, rows_of
-from leads.imports.report import Remark
+from leads.imports.report import Remark, Value
 from leads.models import Lead
 from mail.magazines.imports import words
 from mail.magazines.imports.columns import LEAD_FIELDS, REGISTERED_AT
@@ -34,13 +34,6 @@ class Kind:
     key: str
     label: str
     count: int
-
-
-@dataclass(frozen=True)
-class Value:
-    label: str
-    old: str
-    new: str
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from mail.forms.magazines.imports import ReaderImportForm
 from mail.magazines.imports import report, steps, undoing
 from mail.magazines.imports.columns import base_header
 from mail.magazines.imports.words import file_problem_text
+from mail.magazines.items import items_of
 from mail.models import Magazine, ReaderImport
-from mail.views.magazines.inside import items_of, magazine_in_use, magazine_of
+from mail.views.magazines.inside import magazine_in_use, magazine_of
 from settings import audit
 from settings.permissions import needs_edit
 from settings.system_settings import rows_per_page

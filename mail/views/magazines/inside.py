@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from mail.models import Magazine, Reader, ReaderItem
+from mail.models import Magazine, Reader
 
 
 def magazine_of(magazine_id: int) -> Magazine:
@@ -24,7 +24,3 @@ def may_change_in(request: HttpRequest, magazine: Magazine) -> bool:
 def reader_of(magazine: Magazine, reader_id: int) -> Reader:
     """404 for a reader of another magazine."""
     return get_object_or_404(Reader.objects.select_related("lead"), pk=reader_id, magazine=magazine)
-
-
-def items_of(magazine: Magazine) -> list[ReaderItem]:
-    return list(magazine.items.filter(retired_at=None))
