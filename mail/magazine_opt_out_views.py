@@ -10,6 +10,7 @@ from leads.merge import survivor_of
 from leads.models import ConsentRecord
 from mail.forms.magazines.public import ScopeForm
 from mail.links import NOBODY, read_reader_opt_out
+from mail.magazines.leaving import leave_as_everybody
 from mail.magazines.public_page import draw, magazine_page, no_such_link
 from mail.magazines.readers import leave
 from mail.models import Delivery, Magazine, ReaderWay
@@ -39,6 +40,7 @@ def reader_opt_out(request: HttpRequest, token: str) -> HttpResponse:
         now, ip = timezone.now(), client_ip(request)
         leave(magazine, lead, way=ReaderWay.FORM, source=SOURCE, ip=ip, now=now)
         if everything:
+            leave_as_everybody(lead, way=ReaderWay.FORM, source=SOURCE, ip=ip, now=now)
             unsubscribe(lead, evidence=ConsentRecord.Evidence.OPT_OUT_FORM, source=SOURCE, ip=ip, now=now)
     return draw_left(request, magazine, everything=everything)
 

@@ -21,6 +21,7 @@ from leads.merge import survivor_of
 from leads.models import ConsentRecord, Lead
 from mail.links import NOBODY, read_one_click, read_opt_out
 from mail.magazine_opt_out_views import draw_left, draw_one_click, magazine_of_mail
+from mail.magazines.leaving import leave_as_everybody
 from mail.magazines.readers import leave
 from mail.models import Delivery, DeliveryEvent, Magazine, Reader, ReaderState, ReaderWay
 from settings.permissions import public
@@ -78,12 +79,10 @@ def opt_out(request: HttpRequest, token: str) -> HttpResponse:
         elif form.cleaned_data["scope"] == OptOutForm.MAGAZINES:
             return _leave_magazines(request, lead, form)
         else:
+            now, ip = timezone.now(), client_ip(request)
+            leave_as_everybody(lead, way=ReaderWay.FORM, source=FORM_VERSION, ip=ip, now=now)
             unsubscribe(
-                lead,
-                evidence=ConsentRecord.Evidence.OPT_OUT_FORM,
-                source=FORM_VERSION,
-                ip=client_ip(request),
-                now=timezone.now(),
+                lead, evidence=ConsentRecord.Evidence.OPT_OUT_FORM, source=FORM_VERSION, ip=ip, now=now
             )
             return render(request, "public/opted_out.html")
     return render(request, "public/opt_out.html", {"form": form})
@@ -160,6 +159,7 @@ def _stop(lead: Lead, delivery_id: int, magazine: Magazine | None, request: Http
             magazine, lead, way=ReaderWay.ONE_CLICK, source=source, ip=ip, delivery_id=delivery_id, now=now
         )
     else:
+        leave_as_everybody(lead, way=ReaderWay.ONE_CLICK, source=source, ip=ip, now=now)
         changed = unsubscribe(lead, evidence=ConsentRecord.Evidence.ONE_CLICK, source=source, ip=ip, now=now)
     if changed and Delivery.objects.filter(pk=delivery_id, lead=lead).exists():
         DeliveryEvent.objects.create(delivery_id=delivery_id, at=now, what="unsubscribed")

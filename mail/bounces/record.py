@@ -13,6 +13,7 @@ from leads.models import ConsentRecord, Lead
 from mail.delivery.brake import count_report
 from mail.delivery.failures import recount
 from mail.delivery.proof import arrived
+from mail.magazines.leaving import leave_as_everybody
 from mail.magazines.readers import leave
 from mail.models import Delivery, Magazine
 from mail.models.delivery import DeliveryKind
@@ -115,6 +116,7 @@ def record_complaint(delivery: Delivery | None, lead: Lead | None, *, reporter: 
             if magazine is not None and delivery is not None:  # first: magazines are locked before leads
                 way, mail = ReaderWay.COMPLAINT, delivery.pk
                 changed |= leave(magazine, lead, way=way, now=now, source=source, delivery_id=mail)
+            leave_as_everybody(lead, way=ReaderWay.COMPLAINT, source=source, now=now)
             stopped = unsubscribe(lead, evidence=ConsentRecord.Evidence.COMPLAINT, source=source, now=now)
             changed = changed or stopped
     return changed

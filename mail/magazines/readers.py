@@ -154,7 +154,8 @@ def leave(
     delivery_id: int | None = None,
 ) -> bool:
     """The reader's own act (MAG-2), for every reader of this magazine with the lead's address (EXC-4): stopped, or removed, as
-    the magazine says, and on the blacklist. Idempotent; False when nothing changed. A merged lead's survivor leaves."""
+    the magazine says, and on the blacklist. Idempotent; False when nothing changed. A merged lead's survivor leaves, with the
+    addresses of all who were merged into it: the mail may have gone to one of those."""
     if way not in OWN_WAYS:
         raise ValueError(f"{way} is no act of the reader")
     lead = survivor_of(lead.pk) or lead
@@ -168,7 +169,8 @@ def leave(
             .filter(magazine=magazine, lead__in=[one.pk for one in leads])
             .order_by("pk")
         )
-        news = blacklist.put(magazine, {norm, *(one.email_norm for one in leads)}, own_act=True, now=now)
+        norms = {norm, *(one.email_norm for one in leads), *_absorbed(lead)}
+        news = blacklist.put(magazine, norms, own_act=True, now=now)
         by: dict[str, Any] = {
             "way": way, "at": now, "evidence": LEAVING[ReaderWay(way)], "source": source[:300], "ip": ip,
             "delivery_id": delivery_id,
@@ -189,6 +191,17 @@ def leave(
             state = next((one.state for one in readers if one.lead_id == lead.pk), "")
             note(magazine, lead.pk, What.STATE, before=state, after=state, **by)
     return bool(leaving or news)
+
+
+def _absorbed(lead: Lead) -> set[str]:
+    """The addresses of the leads that were merged into this one."""
+    norms: set[str] = set()
+    found = list(Lead.objects.filter(merged_into=lead).values_list("pk", "email_norm"))
+    while found:
+        norms.update(norm for _pk, norm in found)
+        merged = Lead.objects.filter(merged_into__in=[pk for pk, _norm in found])
+        found = list(merged.values_list("pk", "email_norm"))
+    return norms
 
 
 def _proved(lead: Lead, *, evidence: str, source: str, ip: str | None, now: datetime) -> Lead:

@@ -18,6 +18,7 @@ from leads.models import ConsentRecord, Lead
 from mail.hints import hint
 from mail.links import read_confirm_reader
 from mail.magazines import readers
+from mail.magazines.leaving import leave_by_form
 from mail.magazines.locks import hold
 from mail.magazines.request_mails import write_confirmation, write_known
 from mail.models import Magazine, ReaderRequest, ReaderState, ReaderWay
@@ -130,11 +131,9 @@ def _do(request: ReaderRequest, now: datetime) -> None:
 
 
 def _leave(request: ReaderRequest, now: datetime) -> None:
-    """`leave` stops whoever of this magazine has the address (EXC-4), so one of them is enough."""
-    for reader in readers.find_readers(request.magazine, request.address_norm)[:1]:
-        readers.leave(
-            request.magazine, reader.lead, way=ReaderWay.FORM, source=request.source, ip=request.ip, now=now
-        )
+    leave_by_form(
+        request.magazine, request.address_norm, way=ReaderWay.FORM, source=request.source, ip=request.ip, now=now
+    )  # fmt: skip
 
 
 def _registered_at_once(request: ReaderRequest, now: datetime) -> bool:

@@ -7,8 +7,12 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
+from leads.merge import merge
 from leads.models import ConsentRecord, Lead
 from mail import links
+from mail.bounces.record import record_complaint
+from mail.magazines import blacklist, requests
+from mail.magazines.readers import remove
 from mail.message import store_snapshot
 from mail.models import DeliveryEvent, Reader, ReaderChange, SendJob
 from tests.factories import make_delivery, make_lead
@@ -229,3 +233,58 @@ def test_opt_7_all_is_what_the_page_does_by_itself(browser):
     browser.post(url, secret | {"scope": "all"})
     lead.refresh_from_db()
     assert lead.unsubscribed_at is not None
+
+
+# ---- one address, several leads
+
+
+@pytest.mark.parametrize("by", ["magazine page", "page", "one-click", "complaint"])
+def test_all_mails_means_the_address_whoever_else_has_it(browser, reader, by):
+    """MAG-12, EXC-4: "we will send you no more mails" holds for the readers that other leads with this address are."""
+    twin = make_reader(make_magazine("別のマガジン"), lead=make_lead("YUI@yamate.example.jp"))
+    also = make_reader(twin.magazine, lead=reader.lead)
+    stranger = make_reader(twin.magazine, "other@yamate.example.jp")
+    lead = reader.lead
+    if by == "magazine page":
+        browser.post(path_of(links.reader_opt_out_url(reader.magazine_id, lead.pk)), {"scope": "all"})
+    elif by == "page":
+        url = path_of(links.opt_out_url(lead.pk))
+        secret = {"csrfmiddlewaretoken": str(browser.get(url).context["csrf_token"])}
+        browser.post(url, secret | {"email": lead.email, "scope": "all"})
+    elif by == "one-click":
+        mail = make_delivery(lead, kind="single", state="sent")
+        for _time in range(2):
+            assert browser.post(path_of(links.one_click_url(lead.pk, mail.pk)), ONE_CLICK).status_code == 200
+    else:
+        record_complaint(None, lead, reporter="", now=timezone.now())
+    for one, state in ((twin, "stopped"), (also, "stopped"), (stranger, "deliverable")):
+        one.refresh_from_db()
+        assert one.state == state
+    lead.refresh_from_db()
+    assert lead.unsubscribed_at is not None
+    assert blacklist.is_blacklisted(twin.magazine, lead.email_norm)
+
+
+def test_an_old_link_lists_the_address_its_mail_went_to(browser, reader):
+    """MAG-9: the lead was merged into another one since. An import of the old address brings nobody back."""
+    old, survivor = reader.lead, make_lead("now@yamate.example.jp")
+    mail = magazine_mail(reader)
+    merge(survivor.pk, [old.pk], chosen={}, user=None, now=timezone.now())
+    assert browser.post(one_click(reader, mail), ONE_CLICK).status_code == 200
+    assert Reader.objects.get().state == "stopped"
+    listed = blacklist.acts(reader.magazine, ["yui@yamate.example.jp", "now@yamate.example.jp"])
+    assert listed == {"yui@yamate.example.jp": True, "now@yamate.example.jp": True}
+
+
+@pytest.mark.parametrize("lead_is", ["there", "deleted"])
+def test_the_form_of_somebody_the_operator_removed_is_their_own_act(reader, lead_is):
+    """MAG-9: from now on no operator takes the address off the list. Who never was in the magazine is not listed."""
+    now, magazine = timezone.now(), reader.magazine
+    remove(magazine, [reader.pk], way="admin", user=None, now=now)
+    if lead_is == "deleted":
+        Lead.objects.filter(pk=reader.lead_id).update(deleted_at=now)
+    for address in ("yui@yamate.example.jp", "never@yamate.example.jp"):
+        requests.ask_to_leave(magazine, address, language="ja", source="leave form", ip=None, now=now)
+    requests.handle_requests(now)
+    listed = blacklist.acts(magazine, ["yui@yamate.example.jp", "never@yamate.example.jp"])
+    assert listed == {"yui@yamate.example.jp": True}
