@@ -25,7 +25,7 @@ from mail.models.send_job import JobState, RecipientRule
 from mail.models.template import Purpose
 from mail.modes import usable_in
 from mail.recipients.plan import plan_of
-from mail.recipients.reasons import DECIDED_AT_START, OF_READERS, Reason
+from mail.recipients.reasons import DECIDED_AT_START, OF_READERS
 from mail.recipients.resolve import (
     ExpectedPage,
     expected_cancelled,
@@ -36,12 +36,12 @@ from mail.recipients.resolve import (
 )
 from mail.template_check import lacks_legal_notice
 from mail.templates import legal_footer
+from mail.views.expected import PAGE, offset_of, page_number, rows_context
 from settings.permissions import both_modes, needs_edit
 from smp.lib.client_ip import client_ip
 from smp.lib.mode import campaign_of
 from smp.lib.once import once
 
-PAGE = 50
 # Among the addressed, MAG-12: "stopped-<magazine>-<state>".
 STOPPED, STOPPED_STATES = "stopped-", (ReaderState.STOPPED, ReaderState.ERROR_STOPPED)
 CANCELLED = "cancelled"  # among the addressed of a campaign's job; no reason of EXC-1
@@ -460,35 +460,16 @@ def wizard_expected(request: HttpRequest, job_id: int) -> HttpResponse:
         labels[who] = label
     if who not in labels:
         raise Http404
-    text = request.GET.get("page", "1")
-    number = min(max(int(text), 1), 10**6) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+    number = page_number(request)
     try:
-        found = _expected_leads(job, who, offset=PAGE * (number - 1))
+        found = _expected_leads(job, who, offset=offset_of(number))
     except ValidationError as invalid:
         messages.error(request, " ".join(invalid.messages))
         return redirect("wizard_condition", job.pk)
     if number > 1 and not found.rows:  # the list became shorter since
         return redirect(f"{request.path}?who={who}")
-    leads = Lead.objects.in_bulk([row.lead_id for row in found.rows])
-    rows = [
-        {
-            "lead": leads[row.lead_id],
-            "reason": Reason(row.reason).label if row.reason else "",
-            "decided": row.reason,
-            "related": row.related_id,
-        }
-        for row in found.rows
-        if row.lead_id in leads
-    ]
-    return render(
-        request,
-        "mail/wizard_expected.html",
-        {
-            "job": job, "steps": steps(job, "confirm"), "who": who, "label": labels[who], "labels": labels, "rows": rows,
-            "total": found.total, "number": number, "first": PAGE * (number - 1) + 1, "last": PAGE * (number - 1) + len(rows),
-            "more": PAGE * number < found.total, "before": number - 1, "after": number + 1,
-        },
-    )  # fmt: skip
+    context = {"job": job, "steps": steps(job, "confirm"), "who": who, "label": labels[who], "labels": labels}
+    return render(request, "mail/wizard_expected.html", context | rows_context(found, number))
 
 
 @both_modes

@@ -280,6 +280,15 @@ def test_the_confirmation_asks_and_shows_expected_counts_as_links(client, magazi
     assert "配信停止" in html_of(client.get(expected + "?who=reader_stopped"))
 
 
+def test_a_filter_that_names_what_is_gone_is_said_where_its_people_would_be_listed(client, magazine):
+    """EXC-6, MAG-7"""
+    gone = {"item": f"reader.{magazine.pk}.item.999999", "operator": "is", "values": ["x"]}
+    story = make_story(magazine, state="draft", filter={"match": "all", "blocks": [gone]})
+    answer = client.get(url("story_expected", magazine, story.pk) + "?who=addressed")
+    assert answer.status_code == 302 and answer["Location"] == url("story", magazine, story.pk)
+    assert "999999" in html_of(client.get(answer["Location"]))
+
+
 def test_tgt_10_yes_decides_at_once_and_rsv_5_a_double_click_makes_one_start(client, magazine):
     make_reader(magazine)
     story = make_story(magazine, state="draft")

@@ -12,14 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from leads.models import Lead
 from mail.forms.magazines.stories import ReserveForm
 from mail.magazines import filters
 from mail.models import SendJob, Story
 from mail.models.send_job import JobState
 from mail.models.story import StoryKind
 from mail.recipients.plan import story_plan
-from mail.recipients.reasons import DECIDED_AT_START, NOT_OF_READERS, Reason
+from mail.recipients.reasons import DECIDED_AT_START, NOT_OF_READERS
 from mail.recipients.resolve import expected_counts, expected_page
 from mail.refused import Refused
 from mail.send_jobs import displayed_state
@@ -27,13 +26,12 @@ from mail.stories import starts
 from mail.stories.content import problems
 from mail.stories.history import counts_of, reservations_of
 from mail.stories.lists import jobs_of_issues, listed
+from mail.views.expected import PAGE, offset_of, page_number, rows_context
 from mail.views.magazines.inside import magazine_of
 from mail.views.magazines.story import build, editable_story, in_menu, others_of, preview_reader, story_of
 from settings.permissions import needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
-
-PAGE = 50
 
 
 @needs_view
@@ -171,31 +169,17 @@ def story_expected(request: HttpRequest, magazine_id: int, story_id: int) -> Htt
     }
     if who not in labels:
         raise Http404
-    text = request.GET.get("page", "1")
-    number = min(max(int(text), 1), 10**6) if text.isascii() and text.isdigit() and len(text) < 10 else 1
-    now = timezone.now()
+    number, now = page_number(request), timezone.now()
     reason = None if who == "in_scope" else "" if who == "addressed" else who
-    found = expected_page(story_plan(shown, now=now), reason, now=now, limit=PAGE, offset=PAGE * (number - 1))
+    try:
+        found = expected_page(
+            story_plan(shown, now=now), reason, now=now, limit=PAGE, offset=offset_of(number)
+        )
+    except ValidationError as invalid:  # the filter names something that is gone
+        messages.error(request, " ".join(invalid.messages))
+        return redirect("story", magazine_id, shown.pk)
     if number > 1 and not found.rows:  # the list became shorter since
         return redirect(f"{request.path}?who={who}")
     in_menu(request, shown.kind)
-    leads = Lead.objects.in_bulk([row.lead_id for row in found.rows])
-    rows = [
-        {
-            "lead": leads[row.lead_id],
-            "reason": Reason(row.reason).label if row.reason else "",
-            "decided": row.reason,
-            "related": row.related_id,
-        }
-        for row in found.rows
-        if row.lead_id in leads
-    ]
-    return render(
-        request,
-        "mail/magazines/story_expected.html",
-        {
-            "story": shown, "magazine": shown.magazine, "who": who, "label": labels[who], "labels": labels, "rows": rows,
-            "total": found.total, "number": number, "first": PAGE * (number - 1) + 1, "last": PAGE * (number - 1) + len(rows),
-            "more": PAGE * number < found.total, "before": number - 1, "after": number + 1,
-        },
-    )  # fmt: skip
+    context = {"story": shown, "magazine": shown.magazine, "who": who, "label": labels[who], "labels": labels}
+    return render(request, "mail/magazines/story_expected.html", context | rows_context(found, number))
