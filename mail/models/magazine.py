@@ -410,7 +410,8 @@ class ReaderImportRow(models.Model):
         MALFORMED = "malformed", _("Malformed")
         UNCHANGED = "unchanged", _("Nothing to change")
 
-    # No check and no index of its own: rows come by COPY, and each costs a part of an import's speed.
+    # No check and no index of its own: rows come by COPY, and each costs a part of an import's speed. Each row is written three
+    # times (staged, judged, numbered): its pages have room for that (migration 0016).
     reader_import = models.ForeignKey(
         ReaderImport, on_delete=models.CASCADE, related_name="lines", db_index=False, db_constraint=False
     )
@@ -433,5 +434,4 @@ class ReaderImportRow(models.Model):
         constraints = [models.UniqueConstraint(fields=["reader_import", "line"], name="reader_import_line")]
         indexes = [
             models.Index(fields=["reader_import", "group", "line"], name="reader_import_group"),
-            models.Index(fields=["reader_import", "address_norm"], name="reader_import_norm"),
         ]

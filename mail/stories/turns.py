@@ -57,6 +57,13 @@ ON CONFLICT DO NOTHING
 """
 
 
+# Most magazines have no step stories: an import of 100,000 readers then plans nothing.
+_HAS_SERIES = """
+SELECT EXISTS (SELECT FROM mail_story WHERE magazine_id = %(magazine)s AND kind = 'step' AND state IN ('running', 'paused'))
+    OR EXISTS (SELECT FROM mail_storyturn WHERE magazine_id = %(magazine)s AND state = 'waiting')
+"""
+
+
 def plan_turns(magazine_id: int, *, lead_ids: Collection[int] | None = None, now: datetime) -> None:
     """(Re)makes the waiting turns of these leads as readers of the magazine, or of all of its readers. Who is no reader any
     more, or has had every story, gets none. In the transaction of what made it necessary, at its end."""
@@ -71,6 +78,9 @@ def _plan(magazine_id: int, among: str, parameters: dict[str, Any], *, now: date
     with transaction.atomic():
         lock_series(magazine_id, alone=not among)
         with connection.cursor() as cursor:
+            cursor.execute(_HAS_SERIES, parameters)
+            if not cursor.fetchone()[0]:
+                return
             if among:  # two who plan for the same readers do it in the same order
                 cursor.execute(
                     "SELECT FROM mail_storyturn turn WHERE magazine_id = %(magazine)s AND state = 'waiting' "

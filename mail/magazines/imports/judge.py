@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from mail.magazines import blacklist
-from mail.models import BlacklistedAddress, Magazine, Reader, ReaderImport, ReaderImportRow, ReaderState
+from mail.models import BlacklistedAddress, Magazine, ReaderImport, ReaderImportRow
 
 Group = ReaderImportRow.Group
 _JUDGE = (Path(__file__).parent / "judge.sql").read_text(encoding="utf-8")
@@ -24,6 +24,12 @@ _REASONS = """
     SELECT reason ->> 1, reason -> 2 ->> 'magazine', count(*)
     FROM mail_readerimportrow, jsonb_array_elements(reasons) reason
     WHERE reader_import_id = %(id)s AND reasons IS NOT NULL GROUP BY 1, 2
+"""
+_STOPPED_ELSEWHERE = """
+    SELECT row.id, reader.magazine_id FROM mail_readerimportrow row
+        JOIN leads_lead lead ON lead.email_norm = row.address_norm AND lead.deleted_at IS NULL
+        JOIN mail_reader reader ON reader.lead_id = lead.id AND reader.state = 'stopped' AND reader.magazine_id <> %(magazine)s
+    WHERE row.reader_import_id = %(id)s AND row.problems IS NULL AND row."group" IN ('new', 'turned')
 """
 _NOTE_ELSEWHERE = """
     UPDATE mail_readerimportrow row SET reasons = COALESCE(row.reasons, '[]') || told.reasons
@@ -45,7 +51,6 @@ def judge(reader_import: ReaderImport, magazine: Magazine) -> dict[str, Any]:
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '64MB'")
-        cursor.execute("ANALYZE mail_readerimportrow")  # fresh rows: without it the planner guesses one
         cursor.execute(_JUDGE, parameters)
         elsewhere_rows = _mark_elsewhere(reader_import, magazine)
         cursor.execute(_COUNTS, parameters)
@@ -90,19 +95,18 @@ def _listed(reader_import: ReaderImport, magazine: Magazine) -> dict[str, bool]:
 def _mark_elsewhere(reader_import: ReaderImport, magazine: Magazine) -> int:
     """MAG-11: notes on each row that would be mailed from now on in which other magazines that address is stopped, or was
     removed after leaving. The number of such rows."""
-    found: set[tuple[int, int]] = set()
     others = list(Magazine.objects.exclude(pk=magazine.pk))
+    if not others:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(_STOPPED_ELSEWHERE, {"id": reader_import.pk, "magazine": magazine.pk})
+        found: set[tuple[int, int]] = set(cursor.fetchall())
     lists = [other for other in others if BlacklistedAddress.objects.filter(magazine=other).exists()]
-    for portion in portions(_addresses(reader_import, [Group.NEW.value, Group.TURNED.value])):
-        ids = {norm: row_id for row_id, norm in portion}
-        stopped = Reader.objects.filter(
-            state=ReaderState.STOPPED, lead__email_norm__in=list(ids), lead__deleted_at__isnull=True
-        ).exclude(magazine=magazine)
-        found |= {
-            (ids[norm], other) for norm, other in stopped.values_list("lead__email_norm", "magazine_id")
-        }
-        for other in lists:
-            found |= {(ids[norm], other.pk) for norm in blacklist.listed(other, ids)}
+    if lists:
+        for portion in portions(_addresses(reader_import, [Group.NEW.value, Group.TURNED.value])):
+            ids = {norm: row_id for row_id, norm in portion}
+            for other in lists:
+                found |= {(ids[norm], other.pk) for norm in blacklist.listed(other, ids)}
     if found:
         with connection.cursor() as cursor:
             ids_, magazines = zip(*sorted(found), strict=True)

@@ -48,11 +48,15 @@ judged AS (
             WHEN NOT email_valid THEN jsonb_build_array(jsonb_build_array(NULL, 'lead_invalid', '{}'::jsonb))
             WHEN registration <> 'full' THEN jsonb_build_array(jsonb_build_array(NULL, 'lead_provisional', '{}'::jsonb))
             ELSE '[]'
-        END, '[]'::jsonb) AS reasons
+        END, '[]'::jsonb) AS reasons,
+        CASE WHEN lead_id IS NULL AND NOT is_listed THEN NULL ELSE jsonb_build_object(
+            'reader', reader_id IS NOT NULL, 'state', state, 'state_at', state_at, 'values', "values", 'own_act', own_act)
+        END AS before
     FROM found
 )
 UPDATE mail_readerimportrow row SET
-    "group" = judged."group", lead_id = judged.lead_id, lead_made = FALSE, reasons = judged.reasons,
-    before = CASE WHEN judged.lead_id IS NULL AND NOT is_listed THEN NULL ELSE jsonb_build_object(
-        'reader', reader_id IS NOT NULL, 'state', state, 'state_at', state_at, 'values', judged."values", 'own_act', own_act) END
+    "group" = judged."group", lead_id = judged.lead_id, lead_made = FALSE, reasons = judged.reasons, before = judged.before
 FROM judged WHERE row.id = judged.id
+    -- The commit judges what the check has judged: it rewrites only what is another now.
+    AND (row."group", row.lead_id, row.lead_made, row.reasons, row.before)
+        IS DISTINCT FROM (judged."group", judged.lead_id, FALSE, judged.reasons, judged.before)

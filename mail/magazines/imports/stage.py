@@ -26,6 +26,7 @@ _COPY = (
     'COPY mail_readerimportrow (reader_import_id, line, "group", address, address_norm, "values", problems, notes) '
     "FROM STDIN"
 )
+_as_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: half the time of json.dumps
 Group = ReaderImportRow.Group
 
 
@@ -60,6 +61,13 @@ class ReaderStager:
                 cursor.copy_expert(_COPY, io.StringIO("".join(out)))
         return taken
 
+    def end(self) -> None:
+        """Everything is staged: the planner hears of it, else it guesses one row. Not of the wide columns, which nobody compares."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                'ANALYZE mail_readerimportrow (reader_import_id, line, "group", address_norm, problems, lead_id, before)'
+            )
+
     def _line(
         self,
         line: int,
@@ -70,7 +78,7 @@ class ReaderStager:
         problems: list[Found] | None,
         notes: list[Found] | None,
     ) -> str:
-        stored = copy_text(json.dumps(values, ensure_ascii=False))
+        stored = copy_text(_as_json(values))
         return (
             f"{self.import_id}\t{line}\t{group}\t{copy_text(address)}\t{copy_text(norm)}\t{stored}\t"
             f"{copy_json(problems)}\t{copy_json(notes)}\n"

@@ -115,6 +115,7 @@ def _check(reader_import: ReaderImport, pulse: Pulse) -> None:
         pulse.beat(line)
     if not stager.rows:
         raise FileProblem("no_rows")
+    stager.end()
     counts = judge(reader_import, magazine)
     changed = _mine(reader_import, State.UPLOADED, State.CHECKING).update(
         state=State.CHECKED, encoding=found.encoding, columns=[column.as_json() for column in columns],

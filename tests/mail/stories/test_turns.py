@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from leads.models import Lead
-from mail.models import Reader, StoryTurn
+from mail.models import Reader, Story, StoryTurn
 from mail.stories.loops import TOKYO, ready_at
 from mail.stories.turns import drop_gone, plan_missing, plan_turns, skip_late, turns_decided
 from tests.factories import make_delivery
@@ -284,5 +284,21 @@ def test_as_many_queries_for_one_reader_as_for_three(magazine, django_assert_num
     readers = [make_reader(magazine, registered_at=NOW) for _ in range(3)]
     plan_turns(magazine.pk, now=NOW)
     for leads in ([readers[0].lead_id], [reader.lead_id for reader in readers]):
-        with django_assert_num_queries(5):  # the lock, the rows, the statement, and the savepoint
+        with django_assert_num_queries(
+            6
+        ):  # the lock, is there a series, the rows, the statement, and the savepoint
             plan_turns(magazine.pk, lead_ids=leads, now=NOW)
+
+
+def test_without_a_series_nothing_is_planned(magazine, django_assert_num_queries):
+    """An import of 100,000 readers into a magazine without step stories asks for it once; who waits for a story that is gone is
+    freed all the same."""
+    reader = make_reader(magazine, registered_at=NOW)
+    with django_assert_num_queries(4):  # the savepoint, the lock, the question
+        plan_turns(magazine.pk, lead_ids=[reader.lead_id], now=NOW)
+    story = step(magazine)
+    plan_turns(magazine.pk, lead_ids=[reader.lead_id], now=NOW)
+    assert StoryTurn.objects.filter(story=story, state="waiting").count() == 1
+    Story.objects.filter(pk=story.pk).update(state="deleted")
+    plan_turns(magazine.pk, lead_ids=[reader.lead_id], now=NOW)
+    assert not StoryTurn.objects.exists()
