@@ -6,7 +6,7 @@ What this module does not do: change a job's state (mail/send_jobs.py) or send a
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -264,16 +264,21 @@ def expected_counts(plan: Plan, *, now: datetime) -> Counts:
     return Counts(in_scope=addressed + sum(by_reason.values()), addressed=addressed, by_reason=by_reason)
 
 
-def expected_decision(plan: Plan, lead_id: int, *, now: datetime) -> str | None:
-    """What would be decided for one lead if the job started now: a reason, "" (addressed), None (not in scope)."""
+def expected_decision(
+    plan: Plan, lead_id: int, *, now: datetime, beside: Collection[int] | None = None
+) -> str | None:
+    """What would be decided for one lead if the job started now: a reason, "" (addressed), None (not in scope). `beside`: as if
+    beside the lead only these were in scope; None: whoever shares the address."""
     norm = Lead.objects.filter(pk=lead_id).values_list("email_norm", flat=True).first()
     if norm is None:
         return None
     # Only who shares the address can change the decision about a lead (EXC-3).
+    among = Q(email_norm=norm) if norm else Q(pk=lead_id)
+    if beside is not None:
+        among = Q(pk__in=[lead_id, *beside])
     sql, parameters = _statement(
-        plan, "SELECT reason FROM decision WHERE lead_id = %(lead)s", {"lead": lead_id}, now=now,
-        among=Q(email_norm=norm) if norm else Q(pk=lead_id),
-    )  # fmt: skip
+        plan, "SELECT reason FROM decision WHERE lead_id = %(lead)s", {"lead": lead_id}, now=now, among=among
+    )
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         row = cursor.fetchone()

@@ -5,10 +5,12 @@ What this module does not do: say why something that went out did or did not (ma
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -16,7 +18,7 @@ from django.utils.translation import pgettext
 
 from mail.models import Reader, ReaderState, SendJob, Story, StoryTurn
 from mail.models.magazine import FailureGroup
-from mail.models.send_job import WAITING
+from mail.models.send_job import WAITING, JobState
 from mail.models.story import StepBase, StoryKind, StoryState, TurnState
 from mail.recipients.plan import ReaderScope, story_plan
 from mail.recipients.reasons import Reason
@@ -28,6 +30,7 @@ STORIES = 60  # of a magazine, at most; more would be a page that nobody reads
 # Reasons beside those of a decision.
 PAUSED, PAUSED_BEFORE, NO_DATE, DATE_OVER = "paused", "paused_before", "no_date", "date_over"
 OVER_THRESHOLD = "over_threshold"
+HELD_UP = "held_up"  # the story cannot start until somebody mends it
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Upcoming:
 
 
 def upcoming(reader: Reader, *, now: datetime) -> list[Upcoming]:
-    """The soonest first, then those without a time. Four queries, and two for each different filter and day."""
+    """The soonest first, then those without a time. Five queries, and two for each different filter and day."""
     magazine = reader.magazine
     if magazine.archived_at:
         return []
@@ -57,39 +60,71 @@ def upcoming(reader: Reader, *, now: datetime) -> list[Upcoming]:
     )
     found = _steps(judge, [one for one in stories if one.kind == StoryKind.STEP])
     found += [_loop(judge, one) for one in stories if one.kind == StoryKind.LOOP]
-    reserved = SendJob.objects.filter(magazine=magazine, state__in=WAITING, scheduled_at__isnull=False)
+    reserved = SendJob.objects.filter(
+        Q(state__in=WAITING) | Q(state=JobState.HALTED, decided_at=None),
+        magazine=magazine, scheduled_at__isnull=False, story__kind=StoryKind.EXTRA,
+    )  # fmt: skip
     for job in reserved.select_related("story__magazine").order_by("scheduled_at", "pk")[:STORIES]:
-        if job.story is not None and job.scheduled_at is not None:
-            found.append(judge.answer(job.story, max(job.scheduled_at, now)))
+        if job.story is None or job.scheduled_at is None:
+            continue
+        if job.state == JobState.HALTED:
+            found.append(judge.no(job.story, None, HELD_UP, text=job.halt_reason))
+        else:
+            found.append(judge.answer(job.story, max(job.scheduled_at, now), judge.twins))
     return sorted(found, key=lambda one: (one.at is None, one.at or now))
 
 
-def _steps(judge: "_Judge", series: Iterable[Story]) -> list[Upcoming]:
+# ---- step stories: {story id: (when, why it is held, whether that is an estimate)} -----------------------------------
+
+_Times = dict[int, tuple[datetime | None, str, bool]]
+
+
+def _steps(judge: "_Judge", series: Sequence[Story]) -> list[Upcoming]:
+    if not series:
+        return []
+    turns: dict[int, list[StoryTurn]] = {}
+    of_address = [judge.reader, *judge.twins]
+    leads = [one.lead_id for one in of_address]
+    for turn in StoryTurn.objects.filter(magazine_id=judge.reader.magazine_id, lead__in=leads):
+        turns.setdefault(turn.lead_id, []).append(turn)
+    mine, *others = (_times(one, series, turns.get(one.lead_id, []), judge.now) for one in of_address)
+    found = []
+    for story in series:
+        if story.pk not in mine:
+            continue
+        at, held, estimate = mine[story.pk]
+        if at is None:
+            found.append(judge.no(story, None, held))
+            continue
+        # Whose turn comes at the same time is in the same start.
+        beside = [
+            twin
+            for twin, times in zip(judge.twins, others, strict=True)
+            if times.get(story.pk, (None,))[0] == at
+        ]
+        found.append(judge.answer(story, at, beside, estimate=estimate))
+    return found
+
+
+def _times(reader: Reader, series: Iterable[Story], turns: Iterable[StoryTurn], now: datetime) -> _Times:
     """Their next story by its turn, the later ones by the time of those before them."""
-    reader, now = judge.reader, judge.now
-    turns = {
-        turn.story_id: turn
-        for turn in StoryTurn.objects.filter(magazine_id=reader.magazine_id, lead_id=reader.lead_id)
-    }
+    by_story = {turn.story_id: turn for turn in turns}
     counted = [
-        turn.decided_at
-        for turn in turns.values()
-        if turn.decided_at and turn.why in ("", "overdue", "too_late")
+        turn.decided_at for turn in turns if turn.decided_at and turn.why in ("", "overdue", "too_late")
     ]
     last = max(counted, default=None)
-    found: list[Upcoming] = []
+    found: _Times = {}
     held = False
     for story in series:
-        turn = turns.get(story.pk)
+        turn = by_story.get(story.pk)
         if turn is not None and turn.state != TurnState.WAITING:
             continue
         if held or story.state == StoryState.PAUSED:
-            found.append(judge.no(story, None, PAUSED_BEFORE if held else PAUSED))
+            found[story.pk] = (None, PAUSED_BEFORE if held else PAUSED, False)
             held = True
             continue
-        estimate = turn is None and bool(found)
         at = max(turn.due_at, now) if turn and turn.due_at else _planned(story, reader, last, now)
-        found.append(judge.answer(story, at, estimate=estimate))
+        found[story.pk] = (at, "", turn is None and bool(found))
         last = at
     return found
 
@@ -114,14 +149,19 @@ def _loop(judge: "_Judge", story: Story) -> Upcoming:
     due = story.next_at if story.next_at and story.next_at <= judge.now else None
     if story.rule not in BY_DATE:
         at = due or next_occurrence(story, judge.now)
-        return judge.answer(story, at) if at else judge.no(story, None, NO_DATE)
+        return judge.answer(story, at, judge.twins) if at else judge.no(story, None, NO_DATE)
     theirs = _date_of(judge.reader, story)
     if theirs is None:
         return judge.no(story, None, NO_DATE)
-    if due and days_of_readers(story, due.astimezone(TOKYO).date()).meant(theirs):
-        return judge.answer(story, judge.now)
-    at = next_day_of(story, theirs, judge.now)
-    return judge.answer(story, at) if at else judge.no(story, None, DATE_OVER)
+    at, day = judge.now, due or judge.now
+    if due is None or not days_of_readers(story, due.astimezone(TOKYO).date()).meant(theirs):
+        following = next_day_of(story, theirs, judge.now)
+        if following is None:
+            return judge.no(story, None, DATE_OVER)
+        at = day = following
+    meant = days_of_readers(story, day.astimezone(TOKYO).date())
+    beside = [one for one in judge.twins if (its := _date_of(one, story)) and meant.meant(its)]
+    return judge.answer(story, at, beside)
 
 
 def _date_of(reader: Reader, story: Story) -> date | None:
@@ -137,10 +177,28 @@ class _Judge:
 
     def __init__(self, reader: Reader, now: datetime) -> None:
         self.reader, self.now = reader, now
-        self.known: dict[tuple[str, date | None], str] = {}
+        self.known: dict[tuple[str, date | None, frozenset[int]], str] = {}
+        # EXC-3: other readers with this address, of whom the newest gets it if they are in the same start. Who is stopped at
+        # that start takes it from nobody.
+        norm = reader.lead.email_norm
+        same = Reader.objects.filter(
+            magazine=reader.magazine_id, lead__email_norm=norm, lead__deleted_at=None
+        )
+        others = same.exclude(pk=reader.pk).order_by("-lead_id")[:STORIES] if norm else []
+        self.twins = [one for one in others if not self._over_threshold(one)]
 
-    def answer(self, story: Story, at: datetime, *, estimate: bool = False) -> Upcoming:
-        reason = self._reason(story, at)
+    def answer(
+        self, story: Story, at: datetime, beside: Iterable[Reader], *, estimate: bool = False
+    ) -> Upcoming:
+        """`beside`: the readers with the same address in the same start."""
+        if story.trouble:
+            return self.no(story, None, HELD_UP, text=story.trouble)
+        try:
+            reason = self._reason(story, at, frozenset(one.lead_id for one in beside))
+        except (
+            ValidationError
+        ) as gone:  # the filter names what is gone, so no start of it will be made (MAG-7)
+            return self.no(story, None, HELD_UP, text=" ".join(gone.messages))
         if reason:
             return self.no(story, at, reason, estimate=estimate)
         words = {"story": story.name, "at": _when(at, self.now)}
@@ -151,30 +209,37 @@ class _Judge:
             )
         return Upcoming(story, at, True, "", sentence, estimate)
 
-    def no(self, story: Story, at: datetime | None, reason: str, *, estimate: bool = False) -> Upcoming:
-        words = {"story": story.name, "why": why_text(reason), "at": _when(at, self.now) if at else ""}
+    def no(
+        self, story: Story, at: datetime | None, reason: str, *, estimate: bool = False, text: str = ""
+    ) -> Upcoming:
+        why = why_text(reason)
+        words = {
+            "story": story.name, "why": f"{why} {text}" if text else why,
+            "at": _when(at, self.now) if at else "",
+        }  # fmt: skip
         if at is None:
             sentence = _("“%(story)s” will not be sent. %(why)s") % words
         else:
             sentence = _("“%(story)s” starts on %(at)s, and will not be sent to this reader. %(why)s") % words
         return Upcoming(story, at, False, reason, sentence, estimate)
 
-    def _reason(self, story: Story, at: datetime) -> str:
+    def _reason(self, story: Story, at: datetime, beside: frozenset[int]) -> str:
         filtered = bool(story.filter.get("blocks"))
-        key = (json.dumps(story.filter, sort_keys=True), at.astimezone(TOKYO).date() if filtered else None)
+        day = at.astimezone(TOKYO).date() if filtered else None
+        key = (json.dumps(story.filter, sort_keys=True), day, beside)
         if key not in self.known:
             # Whose turn or day it is was found out above; the scope of the start itself is that of later.
             plan = replace(story_plan(story, now=at), readers=ReaderScope(story.magazine_id))
-            decided = expected_decision(plan, self.reader.lead_id, now=at)
+            decided = expected_decision(plan, self.reader.lead_id, now=at, beside=beside)
             self.known[key] = Reason.DELETED.value if decided is None else decided
         reason = self.known[key]
-        if reason in ("", Reason.FILTER, Reason.DUPLICATE) and self._over_threshold():
+        if reason in ("", Reason.FILTER, Reason.DUPLICATE) and self._over_threshold(self.reader):
             return OVER_THRESHOLD
         return reason
 
-    def _over_threshold(self) -> bool:
+    def _over_threshold(self, reader: Reader) -> bool:
         """MAG-5, MAG-6: 配信可能 now, and stopped at the next start."""
-        reader, magazine = self.reader, self.reader.magazine
+        magazine = self.reader.magazine
         return reader.state == ReaderState.DELIVERABLE and any(
             (limit := magazine.threshold(group)) is not None and reader.failures(group) >= limit
             for group in FailureGroup.values
@@ -188,6 +253,7 @@ def why_text(reason: str) -> str:
         PAUSED_BEFORE: _("A story before it is paused."),
         NO_DATE: _("The date it goes by is not entered for this reader."),
         DATE_OVER: _("Its day is over."),
+        HELD_UP: pgettext("upcoming", "The story cannot start:"),
         OVER_THRESHOLD: _(
             "The reader has as many failures as stop readers, and will be stopped at this start."
         ),

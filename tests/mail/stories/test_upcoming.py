@@ -4,14 +4,17 @@ import uuid
 from datetime import datetime, time, timedelta
 
 import pytest
+from django.urls import reverse
 
 from leads.models import Lead
 from mail.magazines.filters import check_filter, filter_key
-from mail.models import Magazine, Reader, Story
+from mail.models import Magazine, Reader, SendJob, Story
+from mail.recipients.explain_stories import explain_story
 from mail.stories.loops import TOKYO
 from mail.stories.starts import reserve
 from mail.stories.turns import plan_turns
 from mail.stories.upcoming import upcoming
+from tests.factories import make_user
 from tests.mail.magazine_scene import make_item, make_magazine, make_reader, make_story
 
 pytestmark = pytest.mark.django_db
@@ -149,6 +152,42 @@ def test_reserved_issues_are_coming(magazine):
     assert upcoming(reader, now=NOW)[0].sentence == "「号外」は 11月25日 10:00 に配信されます。"
 
 
+def test_one_address_twice_in_two_starts(magazine):
+    """EXC-3 is of one start: whose turn or day comes at another time takes the mail from nobody."""
+    item = make_item(magazine, "誕生日", "date")
+    step(magazine, name="第1話", wait_days=1)
+    make_story(magazine, "loop", name="誕生日", rule="yearly", date_item=item, at_time=time(9))
+    older, newer = (
+        make_reader(magazine, "same@yamate.example.jp", registered_at=NOW - ago, values={item.key: day})
+        for ago, day in ((timedelta(hours=3), "1988-12-01"), (timedelta(hours=1), "1988-12-02"))
+    )
+    plan_turns(magazine.pk, now=NOW)
+    for reader in (older, newer):
+        assert [answer for _name, _at, answer, _reason in told(reader)] == [True, True]
+
+
+def test_a_story_that_cannot_start_says_so(magazine, client):
+    """MAG-7: a filter that names what is gone, a story that is held up, an issue that was halted: no promise, and no broken page."""
+    gone = {"match": "all", "blocks": [{"item": "lead.gone", "operator": "is", "values": ["1"]}]}
+    broken = make_story(magazine, "loop", name="絞り込み", filter=gone, next_at=at(2026, 12, 15, 10))
+    make_story(
+        magazine, "loop", name="月報", trouble="差出人が認証されていません。", next_at=at(2026, 12, 15, 10)
+    )
+    issue = make_story(magazine, "extra", name="号外", state="draft")
+    job = reserve(issue, at(2026, 11, 25, 10), user=None, now=NOW, token=uuid.uuid4())
+    SendJob.objects.filter(pk=job.pk).update(state="halted", halt_reason="フッターがありません。")
+    reader = make_reader(magazine)
+    assert sorted(told(reader)) == [
+        ("号外", None, False, "held_up"), ("月報", None, False, "held_up"), ("絞り込み", None, False, "held_up"),
+    ]  # fmt: skip
+    sentences = " ".join(one.sentence for one in upcoming(reader, now=NOW))
+    for why in ("lead.gone", "差出人が認証されていません。", "フッターがありません。"):
+        assert f"{why}" in sentences
+    client.force_login(make_user())
+    assert client.get(reverse("reader_upcoming", args=[magazine.pk, reader.pk])).status_code == 200
+    assert explain_story(broken, reader.lead, now=NOW).reason == "held_up"
+
+
 def test_nothing_of_another_or_an_archived_magazine(magazine):
     make_story(make_magazine("別"), "loop")
     reader = make_reader(magazine)
@@ -164,6 +203,6 @@ def test_as_many_queries_for_one_story_as_for_three(magazine, django_assert_num_
         step(magazine)
         make_story(magazine, "loop", next_at=at(2026, 12, 15, 10))
         plan_turns(magazine.pk, now=NOW)
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(6):
             assert upcoming(reader, now=NOW)
     assert Story.objects.count() == 4
