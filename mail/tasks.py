@@ -77,7 +77,7 @@ def tick() -> None:
 
 
 def _apart(work: Callable[[datetime], object], now: datetime) -> None:
-    """What campaigns need of the tick. A mistake there is logged, and tried again in two seconds; it never keeps the mails
+    """What campaigns, step mails and magazines need of the tick. A mistake there is logged, and tried again in two seconds; it never keeps the mails
     from going out."""
     try:
         work(now)
