@@ -9,6 +9,7 @@ from django.utils import timezone
 from mail.magazines.imports import steps
 from mail.magazines.imports.columns import base_header, parse_moment
 from mail.magazines.imports.report import rows_csv, rows_of_kind
+from mail.magazines.imports.stage import ReaderStager
 from mail.magazines.imports.words import file_problem_text
 from mail.models import Reader
 from tests.mail.magazine_scene import make_item, make_magazine
@@ -77,6 +78,21 @@ def test_a_file_that_is_too_large(monkeypatch):
         steps.upload(
             [b"x" * 2_000_000], magazine=make_magazine(), file_name="a.csv", evidence="import", user=None
         )
+
+
+def test_too_many_rows_are_refused_before_they_are_judged(monkeypatch):
+    """MAG-10: line ends inside of cells are no rows."""
+    monkeypatch.setattr("mail.magazines.imports.stage.MOST_ROWS", 3)
+    monkeypatch.setattr("mail.magazines.imports.stage.BATCH", 1)
+    staged = []
+    stage = ReaderStager.stage
+    monkeypatch.setattr(ReaderStager, "stage", lambda *given: staged.append(1) or stage(*given))
+    refused = check(make_magazine(), "email\n" + "rubbish\n" * 4)
+    assert (refused.state, refused.error["code"], staged) == ("failed", "too_many_rows", [])
+    magazine = make_magazine()
+    make_item(magazine, "メモ")
+    fine = check(magazine, 'email,メモ\na@yamate.example.jp,"1\n2\n3\n4\n5"\n')
+    assert (fine.state, fine.rows) == ("checked", 1)
 
 
 def test_hostile_cells():

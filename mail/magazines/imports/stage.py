@@ -13,6 +13,7 @@ from django.db import connection
 
 from leads.imports.columns import Column
 from leads.imports.problems import FileProblem, Found
+from leads.imports.read import Blocks, Recognised, rows_of
 from leads.imports.stage import blank_rows, copy_json, copy_text, refuse_values_without_header, sort_out
 from leads.models import LeadColumn
 from leads.search_text import FIELDS, search_texts
@@ -28,6 +29,15 @@ _COPY = (
 )
 _as_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: half the time of json.dumps
 Group = ReaderImportRow.Group
+
+
+def refuse_too_many(blocks: Blocks, found: Recognised) -> None:
+    """A file with too many line ends is counted before a minute is spent on judging its rows (line ends may stand in cells).
+    Raises FileProblem."""
+    if found.lines > MOST_ROWS:
+        rows = sum(1 for row in rows_of(blocks, found) if any(cell.strip() for cell in row)) - 1  # the header
+        if rows > MOST_ROWS:
+            raise FileProblem("too_many_rows", limit=MOST_ROWS)
 
 
 class ReaderStager:

@@ -26,7 +26,7 @@ from mail.hints import hint
 from mail.magazines.imports import undoing
 from mail.magazines.imports.columns import understand_header
 from mail.magazines.imports.judge import judge
-from mail.magazines.imports.stage import ReaderStager
+from mail.magazines.imports.stage import ReaderStager, refuse_too_many
 from mail.magazines.imports.write import write
 from mail.magazines.locks import hold
 from mail.models import Magazine, ReaderImport, ReaderImportRow
@@ -106,6 +106,7 @@ def _check(reader_import: ReaderImport, pulse: Pulse) -> None:
     blocks = file_blocks(reader_import.pk)
     found = recognise(blocks)
     pulse.rows = found.lines
+    refuse_too_many(blocks, found)
     rows = rows_of(blocks, found)
     columns = understand_header(next(rows, []), magazine.items.filter(retired_at=None))
     stager = ReaderStager(reader_import, columns, now=timezone.now())
