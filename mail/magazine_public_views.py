@@ -19,6 +19,7 @@ from mail.magazines import form_protection as protection
 from mail.magazines import requests
 from mail.magazines.form_design import design_of, style_sheet
 from mail.magazines.form_texts import form_version, texts
+from mail.magazines.items import items_of, value_text
 from mail.magazines.public_page import (
     address,
     draw,
@@ -28,7 +29,7 @@ from mail.magazines.public_page import (
     no_such_link,
     open_magazine,
 )
-from mail.models import Magazine, ReaderWay
+from mail.models import Magazine, ReaderRequest, ReaderWay
 from mail.refused import Refused
 from settings.permissions import public
 from smp.lib.client_ip import client_ip
@@ -100,7 +101,7 @@ def prove(request: HttpRequest, token: str) -> HttpResponse:
         return draw(request, asked.magazine, "registered", "done")
     return draw(
         request, asked.magazine, "prove", "prove", address=asked.address,
-        stopped=requests.stopped_everything(asked), action=request.get_full_path(),
+        entered=_entered(request, asked), stopped=requests.stopped_everything(asked), action=request.get_full_path(),
     )  # fmt: skip
 
 
@@ -114,6 +115,18 @@ def style(request: HttpRequest, token: str) -> HttpResponse:
     response = HttpResponse(style_sheet(design_of(magazine)), content_type="text/css; charset=utf-8")
     response.headers["Cache-Control"] = f"public, max-age={STYLE_KEPT}"
     return response
+
+
+def _entered(request: HttpRequest, asked: ReaderRequest) -> list[tuple[str, str]]:
+    """[(label, text)] of what will be registered: it may have been somebody else who typed it."""
+    values = requests.entries_of(asked).values
+    names = [(_("Last name"), values.get("last_name", "")), (_("First name"), values.get("first_name", ""))]
+    items, language = values.get("items", {}), str(request.LANGUAGE_CODE)
+    names += [
+        (item.label, value_text(item, items.get(item.key), language))
+        for item in items_of(asked.magazine, retired=True)
+    ]
+    return [(label, text) for label, text in names if text]
 
 
 # ---- noting what is asked

@@ -185,6 +185,16 @@ def stopped_everything(request: ReaderRequest) -> bool:
     return same.filter(unsubscribed_at__isnull=False).exists()
 
 
+def entries_of(request: ReaderRequest) -> ReaderRequest:
+    """What the proof registers: what was sent last with this address. Who corrects the form and sends it again gets no second
+    mail for some hours; and what a stranger entered first does not go before the person's own."""
+    later = ReaderRequest.objects.filter(
+        magazine=request.magazine_id, address_norm=request.address_norm, leaves=False, way=ReaderWay.FORM,
+        confirmed_at=None, pk__gt=request.pk,
+    )  # fmt: skip
+    return later.order_by("-pk").first() or request
+
+
 def confirm(request: ReaderRequest, *, ip: str | None, now: datetime) -> Lead | None:
     """The reader's own act: registers, and takes the address off the blacklist. Again: nothing more (None), so that a link
     that is opened once more brings nobody back who left meanwhile."""
@@ -206,15 +216,16 @@ def _register(
     request: ReaderRequest, *, proved: bool, ip: str | None, now: datetime
 ) -> tuple[readers.Registered, Lead]:
     """OPT-10: with the evidence of the form as it was shown."""
-    entered = dict(request.values)
+    last = entries_of(request) if proved else request
+    entered = dict(last.values)
     items = entered.pop("items", {})
     way = ReaderWay(request.way)
     magazine = hold(request.magazine_id)  # before the lead (docs/architecture.md)
     lead = readers.lead_for(
-        magazine, request.address, entered, way=way, proved=proved, source=request.source, ip=ip, now=now
+        magazine, request.address, entered, way=way, proved=proved, source=last.source, ip=ip, now=now
     )
     registered = readers.register(
-        magazine, lead, way=way, values=items, evidence=ConsentRecord.Evidence.FORM, source=request.source, ip=ip,
+        magazine, lead, way=way, values=items, evidence=ConsentRecord.Evidence.FORM, source=last.source, ip=ip,
         proved=proved, now=now,
     )  # fmt: skip
     return registered, lead

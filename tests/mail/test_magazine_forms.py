@@ -114,6 +114,27 @@ def test_double_opt_in_registers_who_read_the_mail(browser, magazine, patient):
     assert "登録が完了しました" in browser.get(confirm_link()).content.decode()
 
 
+def test_the_page_of_the_link_shows_and_registers_what_was_entered_last(browser, magazine, patient):
+    """OPT-10: somebody else may have entered the address before; the person's own form brings no second mail so soon."""
+    size = make_item(magazine, "会社の規模", "choice", choices=["1-99名", "100名以上"])
+    url = links.register_url(magazine.pk)
+    fill_in(browser, url, "yui@yamate.example.jp", last_name="<b>悪戯</b>")
+    requests.handle_requests(timezone.now())
+    assert "&lt;b&gt;悪戯&lt;/b&gt;" in browser.get(confirm_link()).content.decode()
+    fill_in(browser, url, "Yui@yamate.example.jp", last_name="髙﨑", **{f"item_{size.key}": "100名以上"})
+    fill_in(browser, url, "other@yamate.example.jp", last_name="他人")
+    fill_in(browser, links.leave_url(magazine.pk), "yui@yamate.example.jp")
+    requests.handle_requests(timezone.now())
+    link = path_of(Delivery.objects.get(address="yui@yamate.example.jp").given_values["confirm_url"])
+    page = browser.get(link).content.decode()
+    assert "髙﨑" in page
+    assert "100名以上" in page
+    assert "悪戯" not in page
+    browser.post(link)
+    reader = Reader.objects.get()
+    assert (reader.lead.last_name, reader.values) == ("髙﨑", {size.key: "100名以上"})
+
+
 def test_nothing_entered_stands_in_the_mail(browser, magazine, patient):
     """List bombing: the mail is no vehicle for a stranger's text."""
     fill_in(
