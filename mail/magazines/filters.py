@@ -72,9 +72,9 @@ def sentence(story: Story, *, now: datetime) -> str:
 def filter_sentence(condition: Any, magazine_id: int, *, now: datetime) -> str:
     number = matching(condition, magazine_id, now=now)
     if not has_filter(condition):
-        return _("It is delivered to all %(n)s readers that are deliverable.") % {"n": number}
+        return _("It is delivered to all %(n)s readers that are deliverable.") % {"n": f"{number:,}"}
     return _("Of the readers that are deliverable, it is delivered to the %(n)s that match: %(filter)s") % {
-        "n": number,
+        "n": f"{number:,}",
         "filter": describe_filter(condition),
     }
 

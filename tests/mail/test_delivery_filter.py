@@ -181,11 +181,11 @@ def test_the_sentence_counts_deliverable_readers_who_match(magazine):
     only = condition((key(item), "is", "製造"))
     assert matching(only, magazine.pk, now=NOW) == 1
     assert filter_sentence(only, magazine.pk, now=NOW) == (
-        "配信可能の読者のうち、「業種」が「製造」に一致する 1 人に配信します。"
+        "配信可能の読者のうち、「業種」が「製造」に一致する1人に配信します。"
     )
     nobody = {"match": "all", "blocks": []}
     assert not has_filter(nobody)
-    assert filter_sentence(nobody, magazine.pk, now=NOW) == "配信可能の読者 2 人すべてに配信します。"
+    assert filter_sentence(nobody, magazine.pk, now=NOW) == "配信可能の読者2人すべてに配信します。"
 
 
 def test_every_item_compiles_with_every_operator(magazine):

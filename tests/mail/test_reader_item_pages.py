@@ -81,7 +81,9 @@ def test_a_filter_is_built_counted_and_saved(editor):
     url = reverse("story_filter", args=[magazine.pk, story.pk])
     key = f"reader.{magazine.pk}.item.{item.pk}"
     posted = {"match": "all", "blocks": "1", **block(0, key, "is", "製造")}
-    said = "配信可能の読者のうち、「業種」が「製造」に一致する 1 人に配信します。"
+    builder = editor.get(url).content.decode()  # in the menu of the magazine, at the list of its kind
+    assert f'href="{reverse("story_extras", args=[magazine.pk])}" aria-current="page"' in builder
+    said = "配信可能の読者のうち、「業種」が「製造」に一致する1人に配信します。"
     assert said in editor.post(url, {**posted, "action": "count"}).content.decode()
     assert Story.objects.get().filter == {"match": "all", "blocks": []}
     assert editor.post(url, {**posted, "action": "save"}).status_code == 302

@@ -163,7 +163,7 @@ def story_timing(request: HttpRequest, magazine_id: int, story_id: int) -> HttpR
         else:
             return _timing_outlook(request, story_of(magazine_id, story_id), look)
     in_menu(request, story.kind)
-    context = {"story": story, "magazine": story.magazine, "form": form}
+    context = {"story": story, "magazine": story.magazine, "form": form, "list_url": list_url(story)}
     return render(request, "mail/magazines/story_timing.html", context)
 
 

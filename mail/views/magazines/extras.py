@@ -28,7 +28,15 @@ from mail.stories.history import counts_of, reservations_of
 from mail.stories.lists import jobs_of_issues, listed
 from mail.views.expected import PAGE, offset_of, page_number, rows_context
 from mail.views.magazines.inside import magazine_of
-from mail.views.magazines.story import build, editable_story, in_menu, others_of, preview_reader, story_of
+from mail.views.magazines.story import (
+    build,
+    editable_story,
+    in_menu,
+    list_url,
+    others_of,
+    preview_reader,
+    story_of,
+)
 from settings.permissions import needs_edit, needs_view
 from settings.system_settings import rows_per_page
 from smp.lib.client_ip import client_ip
@@ -99,7 +107,7 @@ def extra_confirm(request: HttpRequest, magazine_id: int, story_id: int) -> Http
             "story": issue, "magazine": issue.magazine, "form": form, "counts": counts, "funnel": funnel(counts),
             "token": _token(request), "seen": fingerprint(issue), "reader": reader, "why": why, "mail": mail, "refusal": refusal,
             "problems": found, "aligned": aligned, "refused": any(one.severity == "error" for one in [*found, *aligned]),
-            "filter_sentence": filters.sentence(issue, now=now), "attachments": issue.template.attachments.defer("content"),
+            "filter_words": filters.describe_filter(issue.filter), "attachments": issue.template.attachments.defer("content"),
         },
     )  # fmt: skip
 
@@ -182,4 +190,5 @@ def story_expected(request: HttpRequest, magazine_id: int, story_id: int) -> Htt
         return redirect(f"{request.path}?who={who}")
     in_menu(request, shown.kind)
     context = {"story": shown, "magazine": shown.magazine, "who": who, "label": labels[who], "labels": labels}
+    context["list_url"] = list_url(shown)
     return render(request, "mail/magazines/story_expected.html", context | rows_context(found, number))

@@ -367,4 +367,5 @@ def story_test_send(request: HttpRequest, magazine_id: int, story_id: int) -> Ht
             return redirect("story", magazine_id, shown.pk)
     in_menu(request, shown.kind)
     context = {"story": shown, "magazine": shown.magazine, "form": form, "reader": reader, "why": why}
+    context["list_url"] = list_url(shown)
     return render(request, "mail/magazines/story_test_send.html", context)

@@ -23,6 +23,7 @@ from mail.magazines.filters import (
 from mail.models import Story, StoryState
 from mail.refused import Refused
 from mail.stories.story_filter import set_filter, why_not
+from mail.views.magazines.story import in_menu, list_url
 from settings.permissions import needs_edit, needs_view
 from smp.lib.client_ip import client_ip
 
@@ -37,6 +38,7 @@ def _story(magazine_id: int, story_id: int) -> Story:
 def story_filter(request: HttpRequest, magazine_id: int, story_id: int) -> HttpResponse:
     """The builder. POST carries the form (add, remove, count, save, clear); only save and clear change the story."""
     story = _story(magazine_id, story_id)
+    in_menu(request, story.kind)
     more = filter_items(magazine_id)
     if request.method != "POST":
         condition = story.filter if has_filter(story.filter) else {"match": "all", "blocks": [EMPTY_BLOCK]}
@@ -88,6 +90,7 @@ def _page(
         "story": story,
         "magazine": story.magazine,
         "why_not": why_not(story),
+        "list_url": list_url(story),
         **context,
     }
     template = "mail/magazines/story_filter_form.html" if partial else "mail/magazines/story_filter_edit.html"
