@@ -27,6 +27,7 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
+    Subquery,
     TextField,
     Value,
     When,
@@ -37,7 +38,7 @@ from leads.scope import narrow_to
 from leads.search import leads_matching
 from mail.magazines.filters import filter_q, has_filter
 from mail.models.delivery import DeliveryState
-from mail.models.magazine import Reader, ReaderState
+from mail.models.magazine import FailureGroup, Magazine, Reader, ReaderState
 from mail.models.send_job import RecipientRule, SendJob
 from mail.models.story import StoryTurn, TurnState
 from mail.models.template import Purpose
@@ -93,7 +94,7 @@ def _readers(plan: Plan, scope: ReaderScope, *, now: datetime) -> QuerySet[Lead,
         Lead.objects.filter(deleted_at=None)
         .alias(reader=FilteredRelation("readers", condition=Q(readers__magazine_id=scope.magazine_id)))
         .filter(reader__magazine_id=scope.magazine_id)
-        .annotate(reader_state=F("reader__state"), matches=_filter(plan, scope, now=now))
+        .annotate(reader_state=_state(scope), matches=_filter(plan, scope, now=now))
     )
     if scope.turns_of is not None:
         turns = StoryTurn.objects.filter(
@@ -111,6 +112,18 @@ def _readers(plan: Plan, scope: ReaderScope, *, now: datetime) -> QuerySet[Lead,
         )
         leads = leads.alias(date=date).filter(reduce(or_, ends, Q(pk__in=[])))
     return leads
+
+
+def _state(scope: ReaderScope) -> Case:
+    """The reader's state as the start will find it. Whoever has reached a threshold is stopped there before anybody is decided
+    (MAG-5), so a real start sees nobody like that; the dry run counts them as it will (EXC-6)."""
+    magazine = Magazine.objects.filter(pk=scope.magazine_id)
+    limits = {group: Subquery(magazine.values(f"stop_{group}")) for group in FailureGroup.values}
+    over = reduce(or_, (Q(**{f"reader__failures_{group}__gte": limit}) for group, limit in limits.items()))
+    stopped = When(
+        Q(reader__state=ReaderState.DELIVERABLE) & over, then=Value(ReaderState.ERROR_STOPPED.value)
+    )
+    return Case(stopped, default=F("reader__state"), output_field=TextField())
 
 
 def _filter(plan: Plan, scope: ReaderScope, *, now: datetime) -> Value | Case:

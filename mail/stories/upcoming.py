@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from mail.models import Reader, ReaderState, SendJob, Story, StoryTurn
-from mail.models.magazine import FailureGroup
 from mail.models.send_job import WAITING, JobState
 from mail.models.story import StepBase, StoryKind, StoryState, TurnState
 from mail.recipients.plan import ReaderScope, story_plan
@@ -178,14 +177,12 @@ class _Judge:
     def __init__(self, reader: Reader, now: datetime) -> None:
         self.reader, self.now = reader, now
         self.known: dict[tuple[str, date | None, frozenset[int]], str] = {}
-        # EXC-3: other readers with this address, of whom the newest gets it if they are in the same start. Who is stopped at
-        # that start takes it from nobody.
+        # EXC-3: other readers with this address, of whom the newest gets it if they are in the same start.
         norm = reader.lead.email_norm
         same = Reader.objects.filter(
             magazine=reader.magazine_id, lead__email_norm=norm, lead__deleted_at=None
         )
-        others = same.exclude(pk=reader.pk).order_by("-lead_id")[:STORIES] if norm else []
-        self.twins = [one for one in others if not self._over_threshold(one)]
+        self.twins = list(same.exclude(pk=reader.pk).order_by("-lead_id")[:STORIES]) if norm else []
 
     def answer(
         self, story: Story, at: datetime, beside: Iterable[Reader], *, estimate: bool = False
@@ -233,17 +230,9 @@ class _Judge:
             decided = expected_decision(plan, self.reader.lead_id, now=at, beside=beside)
             self.known[key] = Reason.DELETED.value if decided is None else decided
         reason = self.known[key]
-        if reason in ("", Reason.FILTER, Reason.DUPLICATE) and self._over_threshold(self.reader):
-            return OVER_THRESHOLD
+        if reason == Reason.READER_ERROR_STOPPED and self.reader.state == ReaderState.DELIVERABLE:
+            return OVER_THRESHOLD  # MAG-5, MAG-6: 配信可能 now, and stopped at the start
         return reason
-
-    def _over_threshold(self, reader: Reader) -> bool:
-        """MAG-5, MAG-6: 配信可能 now, and stopped at the next start."""
-        magazine = self.reader.magazine
-        return reader.state == ReaderState.DELIVERABLE and any(
-            (limit := magazine.threshold(group)) is not None and reader.failures(group) >= limit
-            for group in FailureGroup.values
-        )
 
 
 def why_text(reason: str) -> str:

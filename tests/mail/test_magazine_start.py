@@ -8,9 +8,12 @@ from mail import job_start
 from mail.delivery.claim import claim
 from mail.delivery.intent import Intent, intend, settle_refused
 from mail.links import opt_out_url, reader_opt_out_url
+from mail.magazines.item_uses import filter_key
 from mail.message import Skeleton, store_snapshot
 from mail.models import Delivery, Reader, SendJob, StoryTurn
+from mail.recipients.plan import story_plan
 from mail.recipients.reasons import Reason
+from mail.recipients.resolve import expected_counts
 from mail.registered_settings import SKIP_DUPLICATES
 from mail.send_jobs import problems
 from mail.stories.turns import plan_turns
@@ -122,6 +125,40 @@ def test_filter_says_to_whom(db):
         here.lead_id: "", there.lead_id: "filter", stopped.lead_id: "reader_stopped", both.lead_id: "reader_stopped",
     }  # fmt: skip
     assert job.condition == condition  # as it was, whatever becomes of the story
+
+
+def test_mag_5_the_dry_run_counts_whom_the_start_will_stop(db):
+    """EXC-6, MAG-5: the confirmation says what the start then does, for who shares an address with them too."""
+    magazine = make_magazine(stop_full=2, stop_other=None)
+    make_reader(magazine, "same@yamate.example.jp")
+    make_reader(magazine, "same@yamate.example.jp", failures_full=2)
+    make_reader(magazine, failures_full=1, failures_other=90)
+    story = make_story(magazine)
+    counts = expected_counts(story_plan(story, now=NOW), now=NOW)
+    assert (counts.addressed, counts.by_reason) == (2, {Reason.READER_ERROR_STOPPED: 1})
+    assert Reader.objects.filter(state="error_stopped").count() == 0
+    assert sorted(decided(start(story)).values()) == ["", "", "reader_error_stopped"]
+    assert Reader.objects.filter(state="error_stopped").count() == 1
+
+
+@pytest.mark.parametrize("late", [timedelta(seconds=20), timedelta(hours=23)])
+def test_mag_7_relative_dates_are_those_of_the_start_in_tokyo(db, late):
+    """At 0:30 in Japan it is yesterday in UTC. "Today" and "this month" are Japan's, at the real start."""
+    magazine = make_magazine()
+    item = make_item(magazine, "契約期限", "date")
+    texts = ["2026-10-31", "2026-11-01", "2026-11-30"]
+    by_date = {make_reader(magazine, values={item.key: text}).lead_id: text for text in texts}
+    planned = datetime(2026, 10, 31, 15, 30, tzinfo=UTC)
+    for operator, meant in (("today", ["2026-11-01"]), ("this_month", ["2026-11-01", "2026-11-30"])):
+        block = {"item": filter_key(item), "operator": operator, "values": []}
+        job = job_of(
+            make_story(magazine, filter={"match": "all", "blocks": [block]}),
+            occurrence_at=planned, scheduled_at=planned,
+        )  # fmt: skip
+        assert job_start.run(job.pk, now=planned + late)
+        found = decided(job)
+        assert sorted(by_date[lead] for lead, reason in found.items() if not reason) == meant
+        assert set(found.values()) == {"", "filter"}
 
 
 def test_step_story_reaches_whose_turn_has_come(db):
