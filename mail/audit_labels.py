@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from leads.models import DmPermission
+from mail.magazines.reader_words import source_in_words
 from mail.mail_kinds import kind_label
 from mail.models import (
     Delivery,
@@ -183,6 +184,7 @@ def register() -> None:
     register_detail("kind", _("Kind"))
     register_detail("refusers", _("People who do not want mail"))
     register_words("kind", kind_label)
+    register_words("source", source_in_words)
     register_detail("changed", _("Changed"), [("options", _("When it is sent"))])
     register_detail("attached", _("Attached"))
     register_detail("addresses", _("Addresses"))

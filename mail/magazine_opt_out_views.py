@@ -12,11 +12,10 @@ from mail.forms.magazines.public import ScopeForm
 from mail.links import NOBODY, read_reader_opt_out
 from mail.magazines.leaving import leave_as_everybody
 from mail.magazines.public_page import draw, magazine_page, no_such_link
+from mail.magazines.reader_words import OPT_OUT_PAGE
 from mail.magazines.readers import leave
 from mail.models import Delivery, Magazine, ReaderWay
 from smp.lib.client_ip import client_ip
-
-SOURCE = "opt-out page of the magazine"  # of its history: by which page somebody left
 
 
 @magazine_page
@@ -38,10 +37,12 @@ def reader_opt_out(request: HttpRequest, token: str) -> HttpResponse:
     everything = form.cleaned_data["scope"] == ScopeForm.ALL
     if lead is not None:
         now, ip = timezone.now(), client_ip(request)
-        leave(magazine, lead, way=ReaderWay.FORM, source=SOURCE, ip=ip, now=now)
+        leave(magazine, lead, way=ReaderWay.FORM, source=OPT_OUT_PAGE, ip=ip, now=now)
         if everything:
-            leave_as_everybody(lead, way=ReaderWay.FORM, source=SOURCE, ip=ip, now=now)
-            unsubscribe(lead, evidence=ConsentRecord.Evidence.OPT_OUT_FORM, source=SOURCE, ip=ip, now=now)
+            leave_as_everybody(lead, way=ReaderWay.FORM, source=OPT_OUT_PAGE, ip=ip, now=now)
+            unsubscribe(
+                lead, evidence=ConsentRecord.Evidence.OPT_OUT_FORM, source=OPT_OUT_PAGE, ip=ip, now=now
+            )
     return draw_left(request, magazine, everything=everything)
 
 

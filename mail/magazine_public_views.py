@@ -29,6 +29,7 @@ from mail.magazines.public_page import (
     no_such_link,
     open_magazine,
 )
+from mail.magazines.reader_words import LEAVE_FORM, form_source
 from mail.models import Magazine, ReaderRequest, ReaderWay
 from mail.refused import Refused
 from settings.permissions import public
@@ -137,13 +138,13 @@ def _note_registration(request: HttpRequest, magazine: Magazine, form: AddressFo
     language = str(request.LANGUAGE_CODE)
     requests.ask(
         magazine, form.cleaned_data["email"], form.values(), way=ReaderWay.FORM, language=language,
-        source=f"form {form_version(magazine, language)} ({language})", ip=client_ip(request), now=timezone.now(),
+        source=form_source(form_version(magazine, language), language), ip=client_ip(request), now=timezone.now(),
     )  # fmt: skip
 
 
 def _note_leaving(request: HttpRequest, magazine: Magazine, form: AddressForm) -> None:
     requests.ask_to_leave(
-        magazine, form.cleaned_data["email"], language=str(request.LANGUAGE_CODE), source="leave form",
+        magazine, form.cleaned_data["email"], language=str(request.LANGUAGE_CODE), source=LEAVE_FORM,
         ip=client_ip(request), now=timezone.now(),
     )  # fmt: skip
 

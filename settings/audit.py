@@ -69,7 +69,9 @@ ACTIONS: dict[str, Text] = {}
 TARGETS: dict[str, Target] = {}
 DETAILS: dict[str, Text] = {}  # words for the keys of `detail`
 DETAIL_CHOICES: dict[str, dict[str, Text]] = {}  # and for their values
-DETAIL_WORDS: dict[str, Callable[[str], str]] = {}  # or a function that says a value in the active language
+DETAIL_WORDS: dict[
+    str, list[Callable[[str], str]]
+] = {}  # or functions that say a value in the active language
 
 
 def register_action(action: str, label: Text) -> None:
@@ -89,8 +91,11 @@ def register_detail(key: str, label: Text, choices: Iterable[tuple[str, Text]] =
 
 def register_words(key: str, words: Callable[[str], str]) -> None:
     """For values that are no fixed choices; what `words` does not know it gives back as it is."""
-    DETAIL_WORDS[key] = words
+    DETAIL_WORDS.setdefault(key, []).append(words)
 
 
 def said_in_words(key: str, value: str) -> str:
-    return DETAIL_WORDS[key](value) if key in DETAIL_WORDS else value
+    for words in DETAIL_WORDS.get(key, ()):
+        if (said := words(value)) != value:
+            return said
+    return value

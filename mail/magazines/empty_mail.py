@@ -21,6 +21,7 @@ from leads.address import check_email, normalise_email
 from mail.bounces.forwarded_mail import was_forwarded
 from mail.bounces.read import read_report
 from mail.links import read_empty_mail, read_message_id
+from mail.magazines.reader_words import EMPTY_MAIL
 from mail.magazines.requests import ask
 from mail.models import Magazine, ReaderRequest, ReaderWay, ReturnedNote
 from smp.lib.rate_limit import too_many
@@ -77,7 +78,7 @@ def take(raw: bytes, magazine_id: int, *, sender: str | None, now: datetime) -> 
     ) or too_many("empty-mail-to", str(magazine.pk), limit=BY_MAGAZINE[0], seconds=BY_MAGAZINE[1]):
         return EmptyMail(magazine, address, ReturnedNote.TOO_OFTEN)
     request = ask(
-        magazine, address, {}, way=ReaderWay.EMPTY_MAIL, language="ja", source="empty mail", ip=None, now=now
+        magazine, address, {}, way=ReaderWay.EMPTY_MAIL, language="ja", source=EMPTY_MAIL, ip=None, now=now
     )
     return EmptyMail(magazine, address, request=request)
 

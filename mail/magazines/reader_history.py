@@ -14,6 +14,7 @@ from mail.models import Delivery, FailureGroup, Magazine, Reader, ReaderChange, 
 from mail.models.delivery import DeliveryKind
 from mail.recipients.explain import Explanation, explain_delivery
 from mail.recipients.explain_magazines import starts_of
+from settings.audit import said_in_words
 
 HISTORY = 100
 MAILS = 30
@@ -80,7 +81,7 @@ def _details(change: ReaderChange, labels: dict[str, str]) -> list[str]:
     if change.evidence:
         lines.append(_("Consent: %(evidence)s") % {"evidence": change.get_evidence_display()})
     if change.source:
-        lines.append(change.source)
+        lines.append(said_in_words("source", change.source))
     return lines
 
 

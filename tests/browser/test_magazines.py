@@ -49,7 +49,7 @@ def test_from_the_form_to_an_issue_and_out_again(walk, phone):
     # ---- the editor sees who it is, and by which evidence; another reader is registered by hand
     reader = reader_page(walk, base, leaving)
     expect(page.locator(".head")).to_contain_text("配信可能")
-    expect(page.locator("#history")).to_contain_text("form ")
+    expect(page.locator("#history")).to_contain_text("登録フォーム(文面 ")
     walk.picture("magazine-reader")
     walk.go(f"{base}readers/new/")
     page.fill("input[name=email]", kept)

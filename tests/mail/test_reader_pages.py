@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from leads.models import DmPermission, Lead
 from mail.magazines import readers as domain
+from mail.magazines.reader_words import EMPTY_MAIL, LEAVE_FORM, OPT_OUT_PAGE, form_source
 from mail.models import Reader, ReaderChange
 from settings.models import AuditEntry, Role
 from tests.factories import make_delivery, make_job, make_lead, make_user
@@ -450,3 +451,24 @@ def test_who_may_what(client, magazine):
     assert {client.get(page).status_code for page in looks + changes} <= {403, 404}
     client.logout()
     assert {client.get(page).status_code for page in looks + changes} == {302}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (form_source("cb25f986", "ja"), "登録フォーム(文面 cb25f986・ja)"),
+        (LEAVE_FORM, "解除フォーム"),
+        (OPT_OUT_PAGE, "メールマガジンの配信停止ページ"),
+        (EMPTY_MAIL, "空メール"),
+        ("展示会名刺 2026秋.csv", "展示会名刺 2026秋.csv"),
+    ],
+)
+def test_where_somebody_registered_or_left_is_said_in_words(client, magazine, source, words):
+    """OPT-10"""
+    reader = make_reader(magazine)
+    ReaderChange.objects.filter(lead=reader.lead).delete()
+    ReaderChange.objects.create(
+        magazine=magazine, lead=reader.lead, what="registered", way="form", evidence="form", after="deliverable",
+        at=timezone.now(), source=source,
+    )  # fmt: skip
+    assert f"<small>{words}</small>" in html_of(client.get(url("reader", magazine, reader.pk)))
