@@ -9,7 +9,7 @@ from django.utils import timezone
 from leads.models import Lead
 from mail.magazines import blacklist
 from mail.magazines.imports import steps, undoing
-from mail.magazines.readers import change_reader, leave
+from mail.magazines.readers import change_reader, leave, register
 from mail.models import ReaderChange, ReaderImport, StoryTurn
 from settings.models import AuditEntry
 from tests.factories import make_application, make_campaign, make_delivery, make_lead
@@ -112,6 +112,22 @@ def test_what_changed_since_stays():
     assert touched.values == {item.key: "手で", other.key: "新"}
     # Who left by their own act while the list was off is on it, by that act.
     assert list(magazine.blacklisted.values_list("own_act", flat=True)) == [True, True]
+
+
+def test_who_registered_by_themselves_since_stays():
+    """MAG-10: their own proved word is newer than the import, though it changed no state."""
+    magazine = make_magazine(blacklist=False)
+    said, silent = (
+        make_reader(magazine, f"{name}@a.example.jp", state="stopped") for name in ("said", "silent")
+    )
+    done = bring_in(magazine, "メールアドレス\nsaid@a.example.jp\nsilent@a.example.jp\nnew@a.example.jp\n")
+    for lead in (said.lead, magazine.readers.get(lead__email="new@a.example.jp").lead):
+        register(magazine, lead, way="form", proved=True, evidence="form", now=timezone.now())
+    take_back(done)
+    assert states(magazine) == {
+        "new@a.example.jp": "deliverable", "said@a.example.jp": "deliverable", "silent@a.example.jp": "stopped",
+    }  # fmt: skip
+    assert blacklist.listed(magazine, [said.lead.email_norm, silent.lead.email_norm]) == set()
 
 
 def test_leads_with_something_that_hangs_on_them_stay():

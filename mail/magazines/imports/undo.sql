@@ -1,5 +1,5 @@
 -- What taking an import back would do to each row it wrote, at this moment: nothing that anybody changed since.
---   remove: the import made the reader, who is as it made them    turn_back: it made them 配信可能, and so they still are
+--   remove: the import made the reader, who is as it made them    turn_back: it made them 配信可能, and so they still are, not by their own word
 --   restore: only values    kept: left, stopped, edited or gone since
 SELECT row.id, row.lead_id, row.address_norm, row.before, reader.id AS reader_id, back.keys, back.old,
     CASE
@@ -12,7 +12,12 @@ SELECT row.id, row.lead_id, row.address_norm, row.before, reader.id AS reader_id
                     WHERE change.magazine_id = %(magazine)s AND change.lead_id = row.lead_id
                         AND change.at >= %(committed)s AND change.import_id IS DISTINCT FROM %(id)s)
             THEN 'remove' ELSE 'kept' END
-        WHEN row."group" = 'turned' AND reader.state = 'deliverable' AND reader.state_at = %(committed)s THEN 'turn_back'
+        WHEN row."group" = 'turned' AND reader.state = 'deliverable' AND reader.state_at = %(committed)s
+            AND NOT EXISTS (  -- who registered again since wants to stay
+                SELECT FROM mail_readerchange change
+                WHERE change.magazine_id = %(magazine)s AND change.lead_id = row.lead_id AND change.what = 'registered'
+                    AND change.at >= %(committed)s AND change.import_id IS DISTINCT FROM %(id)s)
+        THEN 'turn_back'
         WHEN cardinality(back.keys) > 0 THEN 'restore'
         ELSE 'kept'
     END AS verdict,
