@@ -34,6 +34,17 @@ def items_of(magazine: Magazine | int, *, retired: bool = False) -> list[ReaderI
     return list(items if retired else items.filter(retired_at=None))
 
 
+def hold_items(magazine: Magazine | int) -> None:
+    """Until the transaction ends none of them is retired: for who saves a story that may count on one (`retire_item` looks at the
+    stories after it). After the story's own row."""
+    number = magazine if isinstance(magazine, int) else magazine.pk
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM mail_readeritem WHERE magazine_id = %s AND retired_at IS NULL ORDER BY id FOR SHARE",
+            [number],
+        )
+
+
 def clean_item_value(item: ReaderItem, value: Any) -> str | int | float | None:
     """What is stored for what was typed; None for blank. ValidationError says what is wrong and what to do."""
     column = LeadColumn(label=item.label, type=item.type, choices=item.choices)

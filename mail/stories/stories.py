@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from mail.alignment import Alignment, alignment
 from mail.magazines.filters import check_filter
+from mail.magazines.items import hold_items
 from mail.merging import normalise_newlines
 from mail.models import MailTemplate, SendJob, Story, StoryTurn, TemplateAttachment
 from mail.models.magazine import ReaderItem
@@ -91,6 +92,9 @@ def save_story(
         }
         for name, value in values.items():
             setattr(story, name, value)
+        hold_items(story.magazine_id)
+        if story.date_item is not None:
+            story.date_item.refresh_from_db(fields=["retired_at"])
         _clean(story, "filter" in changes)
         made = story.pk is None
         _save_content(story, content or {}, files, removed, changes, user=user)

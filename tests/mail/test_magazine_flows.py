@@ -4,6 +4,7 @@ start, the engine."""
 import re
 import uuid
 from datetime import datetime, timedelta
+from email import message_from_bytes, policy
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ from mail.models import Reader, ReaderChange, SendJob
 from mail.recipients.explain import explain
 from mail.stories import starts
 from tests.factories import make_delivery, make_lead, make_user
-from tests.mail.magazine_scene import make_magazine, make_reader, make_story
+from tests.mail.magazine_scene import make_item, make_magazine, make_reader, make_story
 from tests.mail.reader_importing import bring_in, check, groups, take_back
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -259,3 +260,43 @@ def test_another_magazine_knows_nothing_of_it(db):
     third = make_magazine("新しいメルマガ")
     assert register(third, lead, way="import", now=timezone.now(), evidence="import").outcome == "new"
     assert reason(send(issue(third)), there) == ""
+
+
+# ---- odd characters
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_iso_2022_jp_cannot_carry_makes_that_mail_utf_8(sink, settings):
+    """CHR-1: an issue in ISO-2022-JP; a free item's value that does not fit changes the mail of that reader only. A line end in a
+    value, however it came there, ends no header."""
+    settings.SMTP_DOT_TIMEOUT = 60
+    magazine = make_magazine()
+    shop = make_item(magazine, "店舗")
+    values = {
+        "plain": "本店",
+        "odd": "髙﨑𠮷①㈱😀",
+        "breaks": "本店\r\nBcc: all@yamate.example.jp\r\n\r\nbody",
+        "none": "",
+    }
+    for name, value in values.items():
+        make_reader(magazine, f"{name}@yamate.example.jp", values={shop.key: value} if value else {})
+    text = {
+        "charset": "iso-2022-jp",
+        "subject": "{{ 店舗 }}のお知らせ",
+        "text_body": "{{ 店舗 }}\n{{ 配信停止URL }}\n",
+    }
+    send(issue(magazine, template_values=text))
+    deliver(ALL, until=timezone.now() + timedelta(seconds=30))
+    got = {}
+    for mail in sink.mails:
+        parsed = message_from_bytes(mail["data"].encode(), policy=policy.default)
+        assert (parsed["bcc"], str(parsed["from"])) == (None, "SMPセミナー事務局 <info@seminar.example.jp>")
+        name = mail["recipients"][0].partition("@")[0]
+        got[name] = (parsed.get_content_charset(), str(parsed["subject"]))
+        assert parsed.get_content().startswith(values[name])
+    assert got == {
+        "plain": ("iso-2022-jp", "本店のお知らせ"),
+        "odd": ("utf-8", "髙﨑𠮷①㈱😀のお知らせ"),
+        "breaks": ("iso-2022-jp", "本店 Bcc: all@yamate.example.jp bodyのお知らせ"),
+        "none": ("iso-2022-jp", "のお知らせ"),
+    }

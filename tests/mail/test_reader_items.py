@@ -1,10 +1,14 @@
 """自由項目 of a magazine: their values, and the items themselves."""
 
+import time
 from datetime import UTC, datetime
+from threading import Thread
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection, transaction
 
+from mail.magazines.item_uses import filter_key
 from mail.magazines.items import (
     clean_values,
     items_of,
@@ -15,6 +19,7 @@ from mail.magazines.items import (
     value_text,
 )
 from mail.models import ReaderItem
+from mail.stories.stories import save_story
 from settings.models import AuditEntry
 from tests.mail.magazine_scene import make_item, make_magazine, make_reader, make_story
 
@@ -134,3 +139,39 @@ def test_an_item_that_a_story_counts_on_is_not_retired():
             retire_item(item, user=None, now=NOW)
     retire_item(free, user=None, now=NOW)
     assert ReaderItem.objects.get(pk=free.pk).retired_at == NOW
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_story_saved_at_the_same_moment_is_seen():
+    """MAG-7: of who retires an item and who makes a filter of it the second one is refused, however close they are."""
+    magazine = make_magazine()
+    item, story = make_item(magazine, "店舗"), make_story(magazine, state="draft")
+    block = {"item": filter_key(item), "operator": "empty", "values": []}
+    said = []
+
+    def retire():
+        try:
+            retire_item(item, user=None, now=NOW)
+            said.append("retired")
+        except ValidationError as problem:
+            said.append(problem.code)
+        finally:
+            connection.close()
+
+    other = Thread(target=retire)
+    with transaction.atomic():
+        save_story({"filter": {"match": "all", "blocks": [block]}}, story=story, user=None, now=NOW)
+        other.start()
+        until = time.monotonic() + 20
+        while not said and not _somebody_waits() and time.monotonic() < until:
+            time.sleep(0.01)
+    other.join(20)
+    assert said == ["in_use"]
+    item.refresh_from_db()
+    assert item.retired_at is None
+
+
+def _somebody_waits():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return cursor.fetchone()[0]
