@@ -61,6 +61,8 @@ def tick() -> None:
     _apart(requests.handle_requests, now)
     _apart(remind, now)
     _apart(decide_due, now)
+    if _remember("new readers", "smp:new-readers", 1, 60):
+        _apart(starts.plan_new, now)
     _apart(starts.start_due, now)
     if _remember("turns", "smp:turns", 1, 600):
         _apart(starts.plan_everybody, now)

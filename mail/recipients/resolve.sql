@@ -41,8 +41,9 @@ judged AS (
     FROM candidate LEFT JOIN earlier ON earlier.lead_id = candidate.id
 ),
 -- EXC-3: of those who share an address and are otherwise mailable, the newest lead id is chosen. Only addresses that
--- are really shared come out of here, so that the join below stays small.
-chosen AS (
+-- are really shared come out of here, so that the join below stays small: materialized, so that it is so whatever the planner
+-- believes (with stale statistics it grouped anew for each row).
+chosen AS MATERIALIZED (
     SELECT email_norm, max(id) AS id
     FROM judged
     WHERE reason = '' AND %(skip_duplicates)s

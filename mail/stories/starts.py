@@ -60,7 +60,6 @@ SELECT story.id FROM mail_story story JOIN mail_magazine magazine ON magazine.id
 
 def start_due(now: datetime) -> int:
     """The tick: how many starts were made. A mistake in one story is logged and shown, and keeps back none of the others."""
-    plan_missing(now, everybody=False)
     _settle_halted(now)
     with connection.cursor() as cursor:
         cursor.execute(DUE_STEPS, {"now": now})
@@ -71,6 +70,11 @@ def start_due(now: datetime) -> int:
         if _fits_clock(story, now):
             loops.append(story.pk)
     return made + sum(_apart(_start_loop, story_id, now) for story_id in loops)
+
+
+def plan_new(now: datetime) -> int:
+    """The tick, each minute: readers who registered lately and have no plan."""
+    return plan_missing(now, everybody=False)
 
 
 def plan_everybody(now: datetime) -> int:
@@ -265,8 +269,8 @@ def _settle_halted(now: datetime) -> None:
     """Starts that halted before they decided anybody. One that is too late is given up, so that the story goes on; one whose
     reason is mended goes on by itself. After an unexpected failure somebody looks first."""
     halted = SendJob.objects.filter(state=JobState.HALTED, decided_at=None, magazine__isnull=False)
-    hours = get_setting(LATE_HOURS)
     for job in halted.select_related("story__magazine", "story__template"):
+        hours = get_setting(LATE_HOURS)
         story, planned = job.story, job.occurrence_at or job.reserved_at
         if story is None or story.kind == StoryKind.EXTRA:
             continue

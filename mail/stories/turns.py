@@ -21,7 +21,7 @@ from mail.step_settings import LATE_HOURS
 from settings.system_settings import get_setting
 
 LIMIT = 5_000  # readers that one statement plans for; too late ones that one tick skips of a story
-NEW_FOR = timedelta(hours=1)  # the tick looks so far back for new readers without a plan, every time
+NEW_FOR = timedelta(hours=1)  # the tick looks so far back for new readers without a plan, each minute
 
 # `{ready: base; days; hours}` is mail/stories/loops.py ready_at, for many.
 _LOCAL = "({0} AT TIME ZONE 'Asia/Tokyo')"
@@ -31,27 +31,32 @@ _READY = (
     f" + make_interval(days => CASE WHEN {{1}} = 0 AND {_LOCAL}::time > at_time THEN 1 ELSE {{1}} END)"
     " END AT TIME ZONE 'Asia/Tokyo')"
 )
-_TEXT = (Path(__file__).parent / "turns.sql").read_text(encoding="utf-8")
+_TEXT = re.sub(r"--.*", "", (Path(__file__).parent / "turns.sql").read_text(encoding="utf-8"))
 _NEXT = re.sub(r"\{ready: (.+?); (.+?); (.+?)\}", lambda found: _READY.format(*found.groups()), _TEXT)
 
-_GIVEN = "= ANY (%(leads)s::bigint[])"
-_OF_JOB = "IN (SELECT lead_id FROM mail_delivery WHERE job_id = %(job)s)"
+# Whom it is about: `who` of turns.sql.
+_EVERYBODY = """
+    SELECT lead_id FROM mail_reader WHERE magazine_id = %(magazine)s
+    UNION SELECT lead_id FROM mail_storyturn WHERE magazine_id = %(magazine)s AND state = 'waiting'
+"""
+_GIVEN = "SELECT unnest(%(leads)s::bigint[]) AS lead_id"
+_OF_JOB = "SELECT lead_id FROM mail_delivery WHERE job_id = %(job)s"
 
 # Three kinds of rows, none of which is of two: no turn any more, another turn, a turn at last.
 _PLAN = """,
 gone AS (
-    DELETE FROM mail_storyturn turn
-    WHERE turn.magazine_id = %(magazine)s AND turn.state = 'waiting' {leads_of_turn}
-        AND NOT EXISTS (SELECT FROM next WHERE next.lead_id = turn.lead_id)
+    DELETE FROM mail_storyturn turn USING next
+    WHERE turn.id = next.turn_id AND turn.state = 'waiting' AND next.story_id IS NULL
 ),
 changed AS (
     UPDATE mail_storyturn turn SET story_id = next.story_id, base_at = next.base_at, due_at = next.due_at
     FROM next
-    WHERE turn.magazine_id = %(magazine)s AND turn.lead_id = next.lead_id AND turn.state = 'waiting'
-        AND (turn.story_id, turn.base_at, turn.due_at) IS DISTINCT FROM (next.story_id, next.base_at, next.due_at)
+    WHERE turn.id = next.turn_id AND turn.state = 'waiting' AND next.story_id IS NOT NULL
+        AND (waits_for, waits_since, waits_until) IS DISTINCT FROM (next.story_id, next.base_at, next.due_at)
 )
 INSERT INTO mail_storyturn (story_id, magazine_id, lead_id, state, base_at, due_at, why)
-SELECT story_id, %(magazine)s, lead_id, 'waiting', base_at, due_at, '' FROM next WHERE waits_for IS NULL
+SELECT story_id, %(magazine)s, lead_id, 'waiting', base_at, due_at, '' FROM next
+WHERE turn_id IS NULL AND story_id IS NOT NULL
 ORDER BY lead_id
 ON CONFLICT DO NOTHING
 """
@@ -68,35 +73,31 @@ def plan_turns(magazine_id: int, *, lead_ids: Collection[int] | None = None, now
     """(Re)makes the waiting turns of these leads as readers of the magazine, or of all of its readers. Who is no reader any
     more, or has had every story, gets none. In the transaction of what made it necessary, at its end."""
     if lead_ids is None:
-        _plan(magazine_id, "", {}, now=now)
+        _plan(magazine_id, _EVERYBODY, {}, now=now)
     elif lead_ids:
         _plan(magazine_id, _GIVEN, {"leads": sorted(set(lead_ids))}, now=now)
 
 
-def _plan(magazine_id: int, among: str, parameters: dict[str, Any], *, now: datetime) -> None:
+def _plan(magazine_id: int, who: str, parameters: dict[str, Any], *, now: datetime) -> None:
     parameters = {"magazine": magazine_id, "now": now, **parameters}
     with transaction.atomic():
-        lock_series(magazine_id, alone=not among)
+        lock_series(magazine_id, alone=who is _EVERYBODY)
         with connection.cursor() as cursor:
             cursor.execute(_HAS_SERIES, parameters)
             if not cursor.fetchone()[0]:
                 return
-            if among:  # two who plan for the same readers do it in the same order
+            if who is not _EVERYBODY:  # two who plan for the same readers do it in the same order
                 cursor.execute(
                     "SELECT FROM mail_storyturn turn WHERE magazine_id = %(magazine)s AND state = 'waiting' "
-                    f"AND lead_id {among} ORDER BY lead_id FOR NO KEY UPDATE",
+                    f"AND lead_id IN ({who}) ORDER BY lead_id FOR NO KEY UPDATE",
                     parameters,
                 )
-            cursor.execute(statement(_PLAN, among), parameters)
+            cursor.execute(statement(_PLAN, who), parameters)
 
 
-def statement(ending: str, among: str = "") -> str:
-    """turns.sql and what is done with its `next`. `among` is a condition on lead_id."""
-    return (
-        (_NEXT + ending)
-        .replace("{leads_of_reader}", f"AND reader.lead_id {among}" if among else "")
-        .replace("{leads_of_turn}", f"AND turn.lead_id {among}" if among else "")
-    )
+def statement(ending: str, who: str = _EVERYBODY) -> str:
+    """turns.sql and what is done with its `next`. `who` selects lead_id."""
+    return (_NEXT + ending).replace("{who}", who)
 
 
 def lock_series(magazine_id: int, *, alone: bool) -> None:
@@ -119,7 +120,7 @@ def turns_decided(magazine_id: int, story_id: int, job_id: int, *, now: datetime
         cursor.execute(
             f"""
             WITH held AS (
-                SELECT id FROM mail_storyturn WHERE story_id = %(story)s AND state = 'waiting' AND lead_id {_OF_JOB}
+                SELECT id FROM mail_storyturn WHERE story_id = %(story)s AND state = 'waiting' AND lead_id IN ({_OF_JOB})
                 ORDER BY lead_id FOR NO KEY UPDATE)
             UPDATE mail_storyturn turn SET state = 'decided', decided_at = %(now)s, job_id = %(job)s
             FROM held WHERE turn.id = held.id
@@ -160,12 +161,11 @@ def skip_turns(
 # waits for it already.
 _SKIP_PASSED = """,
 passed AS (
-    SELECT reader.lead_id FROM reader JOIN stood USING (lead_id)
-    WHERE %(story)s <> ALL (stood.over) AND stood.waits_for IS DISTINCT FROM %(story)s AND stood.over && ARRAY(
-        SELECT later.id FROM series later JOIN series this ON this.id = %(story)s AND later.place > this.place)
-    UNION
     SELECT lead_id FROM next
-    WHERE story_id = %(story)s AND planned_at <= %(now)s AND waits_for IS DISTINCT FROM %(story)s
+    WHERE registered_at IS NOT NULL AND waits_for IS DISTINCT FROM %(story)s AND (
+        story_id = %(story)s AND planned_at <= %(now)s
+        OR %(story)s <> ALL (over) AND over && ARRAY(
+            SELECT later.id FROM series later JOIN series this ON this.id = %(story)s AND later.place > this.place))
 )
 INSERT INTO mail_storyturn (story_id, magazine_id, lead_id, state, decided_at, why)
 SELECT %(story)s, %(magazine)s, lead_id, 'skipped', %(now)s, 'added_later' FROM passed
@@ -215,44 +215,41 @@ def drop_gone(magazine_id: int, story_id: int, *, now: datetime) -> int:
 
 # ---- whoever has no plan ---------------------------------------------------------------------------------------------
 
+# Of each magazine with running or paused step stories. OFFSET 0 makes each question an index look-up of its own, a reader after
+# the other, whatever the planner believes.
 _MISSING = """
-SELECT reader.magazine_id, reader.lead_id
-FROM mail_reader reader JOIN leads_lead lead ON lead.id = reader.lead_id
-WHERE reader.magazine_id = %(magazine)s AND lead.deleted_at IS NULL {since}
-    AND NOT EXISTS (
-        SELECT FROM mail_storyturn turn
-        WHERE turn.magazine_id = reader.magazine_id AND turn.lead_id = reader.lead_id AND turn.state = 'waiting')
-    AND EXISTS (
-        SELECT FROM mail_story story
-        WHERE story.magazine_id = reader.magazine_id AND story.kind = 'step' AND story.state IN ('running', 'paused')
-            AND NOT EXISTS (
-                SELECT FROM mail_storyturn turn WHERE turn.story_id = story.id AND turn.lead_id = reader.lead_id))
-ORDER BY reader.lead_id LIMIT %(limit)s
+SELECT missing.magazine_id, missing.lead_id
+FROM (
+    SELECT DISTINCT story.magazine_id FROM mail_story story JOIN mail_magazine magazine ON magazine.id = story.magazine_id
+    WHERE story.kind = 'step' AND story.state IN ('running', 'paused') AND magazine.archived_at IS NULL
+) series CROSS JOIN LATERAL (
+    SELECT reader.magazine_id, reader.lead_id FROM mail_reader reader
+    WHERE reader.magazine_id = series.magazine_id {since}
+        AND NOT EXISTS (
+            SELECT FROM mail_storyturn turn
+            WHERE turn.magazine_id = reader.magazine_id AND turn.lead_id = reader.lead_id AND turn.state = 'waiting' OFFSET 0)
+        AND EXISTS (SELECT FROM leads_lead lead WHERE lead.id = reader.lead_id AND lead.deleted_at IS NULL OFFSET 0)
+        AND EXISTS (
+            SELECT FROM mail_story story
+            WHERE story.magazine_id = reader.magazine_id AND story.kind = 'step' AND story.state IN ('running', 'paused')
+                AND NOT EXISTS (
+                    SELECT FROM mail_storyturn turn WHERE turn.story_id = story.id AND turn.lead_id = reader.lead_id OFFSET 0)
+            OFFSET 0)
+    LIMIT %(limit)s
+) missing
 """
 
 
 def plan_missing(now: datetime, *, everybody: bool) -> int:
     """Plans for readers who wait for nothing though there is a story for them: their process died, or their registration did
     not ask for a plan. `everybody`: all readers, for now and then; otherwise those who registered lately. How many."""
-    planned = 0
-    for magazine_id in magazines_with_series():
-        since = "" if everybody else "AND reader.registered_at > %(since)s"
-        values: dict[str, Any] = {"magazine": magazine_id, "since": now - NEW_FOR, "limit": LIMIT}
-        with connection.cursor() as cursor:
-            cursor.execute(_MISSING.replace("{since}", since), values)
-            leads = [row[1] for row in cursor.fetchall()]
-        plan_turns(magazine_id, lead_ids=leads, now=now)
-        planned += len(leads)
-    return planned
-
-
-def magazines_with_series() -> list[int]:
-    """Magazines whose step stories are running or paused."""
+    since = "" if everybody else "AND reader.registered_at > %(since)s"
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT DISTINCT story.magazine_id FROM mail_story story JOIN mail_magazine magazine ON magazine.id = story.magazine_id
-            WHERE story.kind = 'step' AND story.state IN ('running', 'paused') AND magazine.archived_at IS NULL ORDER BY 1
-            """
-        )
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(_MISSING.replace("{since}", since), {"since": now - NEW_FOR, "limit": LIMIT})
+        found = cursor.fetchall()
+    missing: dict[int, list[int]] = {}
+    for magazine_id, lead_id in found:
+        missing.setdefault(magazine_id, []).append(lead_id)
+    for magazine_id in sorted(missing):
+        plan_turns(magazine_id, lead_ids=missing[magazine_id], now=now)
+    return len(found)

@@ -157,6 +157,7 @@ def test_too_late_is_skipped_and_the_next_story_is_planned(magazine):
 def test_the_tick_plans_for_new_readers(magazine):
     story = step(magazine, wait_days=0)
     reader = make_reader(magazine, registered_at=NOW - MINUTE)
+    assert starts.plan_new(NOW) == 1
     assert start_due(NOW) == 1
     assert waiting(reader) == story
 
