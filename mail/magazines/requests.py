@@ -21,7 +21,14 @@ from mail.magazines import readers
 from mail.magazines.leaving import leave_by_form
 from mail.magazines.locks import hold
 from mail.magazines.request_mails import write_confirmation, write_known
-from mail.models import Magazine, ReaderRequest, ReaderState, ReaderWay
+from mail.models import (
+    Magazine,
+    ReaderRequest,
+    ReaderState,
+    ReaderWay,
+    ReturnedKind,
+    ReturnedMail,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -156,13 +163,16 @@ def _reads_it(request: ReaderRequest) -> bool:
 
 
 def _mailed_enough(request: ReaderRequest, now: datetime) -> bool:
-    mailed = ReaderRequest.objects.filter(
-        mailbox=request.mailbox, delivery_id__isnull=False, handled_at__gt=now - timedelta(days=1)
-    )
+    """Also for as long as requests are kept, when such a mail was reported as spam."""
+    to_them = ReaderRequest.objects.filter(mailbox=request.mailbox, delivery_id__isnull=False)
+    mailed = to_them.filter(handled_at__gt=now - timedelta(days=1))
     lately = mailed.filter(
         magazine=request.magazine, address_norm=request.address_norm, handled_at__gt=now - ONE_MAIL_IN
     )
-    return lately.exists() or mailed.count() >= MAILS_A_DAY
+    if lately.exists() or mailed.count() >= MAILS_A_DAY:
+        return True
+    past = list(to_them.filter(at__gt=now - FORGOTTEN_AFTER).values_list("delivery_id", flat=True))
+    return ReturnedMail.objects.filter(kind=ReturnedKind.COMPLAINT, delivery_id__in=past).exists()
 
 
 # ---- the proof

@@ -10,6 +10,7 @@ from django.utils import timezone
 from leads.address import mailbox_of
 from leads.models import Lead
 from mail import links
+from mail.bounces.receive import receive
 from mail.magazines import requests
 from mail.models import BlacklistedAddress, Delivery, Reader, ReaderChange, ReaderRequest
 from mail.models.delivery import DeliveryKind
@@ -341,6 +342,34 @@ def test_one_mailbox_gets_few_mails_however_its_address_is_spelt(magazine):
     got = list(Delivery.objects.values_list("address", flat=True))
     assert [sum(end in address for address in got) for end in ("victim", "mail.com")] == [4, 4]
     assert "+@yamate.example.jp" in got
+
+
+def test_who_reported_such_a_mail_as_spam_gets_no_more_of_them(magazine):
+    """Whoever enters the address again, for whichever magazine; for 30 days."""
+    now = timezone.now()
+    other = make_magazine("別のマガジン")
+
+    def ask(magazine, at):
+        requests.ask(
+            magazine, "victim@yamate.example.jp", {}, way="form", language="ja", source="", ip=None, now=at
+        )
+        requests.handle_requests(at)
+        return Delivery.objects.count()
+
+    assert ask(magazine, now) == 1
+    mail = Delivery.objects.get()
+    Delivery.objects.update(state="sent", sent_at=now)
+    to = links.envelope_sender(mail.pk)
+    report = (
+        f"From: fbl@isp.example.jp\r\nTo: {to}\r\n"
+        "Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n"
+        "--b\r\nContent-Type: text/plain\r\n\r\nspam\r\n"
+        "--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nUser-Agent: x\r\nVersion: 1\r\n\r\n"
+        f"--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: {links.message_id(mail.pk)}\r\n\r\n--b--\r\n"
+    )
+    assert receive(report.encode(), recipient=to, sender="fbl@isp.example.jp").kind == "complaint"
+    assert ask(other, now + LATER) == 1
+    assert ask(other, now + timedelta(days=31)) == 2
 
 
 @pytest.mark.parametrize(
