@@ -26,17 +26,22 @@ from settings.models import User
 STATES = (JobState.SENDING, JobState.PAUSED, JobState.DONE)
 CAN_PASS = (Cause.FULL, Cause.TEMPORARY, Cause.OURS)
 
+# MAG-1: of magazine mail, the reader is 配信可能 now.
+_DELIVERABLE = """
+(d.kind <> 'magazine' OR EXISTS (
+    SELECT FROM mail_reader r JOIN mail_sendjob j ON j.magazine_id = r.magazine_id
+     WHERE j.id = d.job_id AND r.lead_id = d.lead_id AND r.state = 'deliverable'))
+"""
 # FLAG, MAG-1: an address whose flag is 無効 by now, and a reader who is not 配信可能 any more, is left alone. Rows from before causes were stored go by their code.
-_FAILED = """
+_FAILED = f"""
 d.state = 'error' AND d.kind IN ('wizard', 'magazine') AND d.code IS NOT NULL
 AND (d.cause = ANY(%(causes)s) OR d.code IN (%(exhausted)s, %(no_route)s) AND d.cause NOT IN ('no_host', 'no_mailbox')
      OR d.cause = '' AND d.code BETWEEN 42400 AND 42499)
 AND EXISTS (SELECT FROM leads_lead l WHERE l.id = d.lead_id AND l.deleted_at IS NULL AND l.email_valid)
-AND (d.kind = 'wizard' OR EXISTS (
-    SELECT FROM mail_reader r JOIN mail_sendjob j ON j.magazine_id = r.magazine_id
-     WHERE j.id = d.job_id AND r.lead_id = d.lead_id AND r.state = 'deliverable'))
+AND {_DELIVERABLE}
 """
-_UNKNOWN = "d.state = 'unknown'"
+# Of who left meanwhile the row stays 結果不明: the mail may have arrived.
+_UNKNOWN = f"d.state = 'unknown' AND {_DELIVERABLE}"
 
 # The token is taken off: a late answer of the first hand-over can never be recorded as the second one's. After a
 # bounce nobody is known to have it; otherwise those who took it already do not get it again (`accepted`).
@@ -78,6 +83,24 @@ def count_retryable(job: SendJob) -> int:
         return int(cursor.fetchone()[0])
 
 
+def count_unknown(job: SendJob, *, delivery_id: int | None = None) -> int:
+    """How many mails of a job with an unknown outcome may be sent again; with `delivery_id`, whether that one may."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM mail_delivery d WHERE d.job_id = %(job)s AND {_UNKNOWN} "
+            "AND (%(only)s IS NULL OR d.id = %(only)s)",
+            {"job": job.pk, "only": delivery_id},
+        )
+        return int(cursor.fetchone()[0])
+
+
+def no_unknown_text(job: SendJob) -> str:
+    """Why nothing can be sent again."""
+    if job.magazine_id is None:
+        return _("No mail of this mailing has an unknown outcome.")
+    return _("No mail with an unknown outcome went to a reader who is deliverable now.")
+
+
 def retry_failed(job: SendJob, *, user: User | None, now: datetime, ip: str | None = None) -> int:
     """Queues the failed mails whose reasons can pass. Returns how many; Refused when there are none."""
     return _queue_again(
@@ -105,7 +128,7 @@ def send_unknown_again(
         job,
         _UNKNOWN,
         "job.resend_unknown",
-        _("No mail of this mailing has an unknown outcome."),
+        no_unknown_text(job),
         user=user,
         now=now,
         ip=ip,

@@ -410,10 +410,9 @@ def job_resend_unknown(request: HttpRequest, job_id: int) -> HttpResponse:
             _("The mails with an unknown outcome are sent again."),
         )
     job = confirmed_job(request, job_id)
-    rows = job.deliveries.filter(state=DeliveryState.UNKNOWN)
-    unknown = (rows.filter(pk=delivery_id) if only else rows).count()
+    unknown = send_again.count_unknown(job, delivery_id=delivery_id)
     if not unknown:
-        messages.error(request, _("No mail of this mailing has an unknown outcome."))
+        messages.error(request, send_again.no_unknown_text(job))
         return redirect("job", job.pk)
     return render(
         request, "mail/job_resend_unknown.html", {"job": job, "unknown": unknown, "delivery_id": delivery_id}

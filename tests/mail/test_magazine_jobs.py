@@ -11,7 +11,7 @@ from leads.search import EVERYONE
 from mail import send_jobs, single_mail
 from mail.finder import find_jobs
 from mail.links import reader_opt_out_url
-from mail.message import Skeleton, store_snapshot
+from mail.message import Skeleton, store_snapshot, take_snapshot
 from mail.models import Reader, SendJob
 from mail.recipients.plan import plan_of
 from mail.recipients.resolve import stopped_in_magazines
@@ -72,6 +72,25 @@ def test_failed_mails_of_readers_who_are_deliverable_can_be_tried_again(magazine
     assert [row.address for row in magazine_job.deliveries.filter(state="queued")] == [
         "deliverable@yamate.example.jp"
     ]
+
+
+def test_mails_with_an_unknown_outcome_go_again_to_deliverable_readers_only(
+    client, misaki, magazine_job, monkeypatch
+):
+    """ERR-4, MAG-1: the page and the act say the same number; of who left the row stays 結果不明, because it may have arrived."""
+    monkeypatch.setattr("mail.send_again.hint", lambda task, *ids: None)
+    SendJob.objects.filter(pk=magazine_job.pk).update(snapshot=take_snapshot(magazine_job.template))
+    for state in ("deliverable", "stopped", "error_stopped"):
+        reader = make_reader(magazine_job.magazine, f"{state}@yamate.example.jp", state=state)
+        make_delivery(reader.lead, job=magazine_job, kind="magazine", state="unknown")
+    url = reverse("job_resend_unknown", args=[magazine_job.pk])
+    assert client.get(url).context["unknown"] == 1
+    client.post(url)
+    assert dict(magazine_job.deliveries.values_list("lead__email", "state")) == {
+        "deliverable@yamate.example.jp": "queued", "stopped@yamate.example.jp": "unknown",
+        "error_stopped@yamate.example.jp": "unknown",
+    }  # fmt: skip
+    assert "読者が現在「配信可能」のもの" in client.get(url, follow=True).content.decode()
 
 
 # ---- MAG-12
