@@ -15,6 +15,7 @@ from mail.magazines.failures import count, count_missed, group_of, stop_over_thr
 from mail.magazines.readers import change_reader, register, remove
 from mail.models import Delivery, DeliveryEvent, FailureGroup, Magazine, Reader, ReaderChange, ReaderFailure
 from mail.models.delivery import Cause, DeliveryState
+from mail.send_again import retry_failed
 from mail.smtp.replies import NO_ROUTE
 from tests.factories import make_delivery, make_job, make_lead
 from tests.mail.magazine_scene import make_magazine, make_reader
@@ -165,6 +166,19 @@ def test_told_again():
     assert [count([mail.pk, mail.pk], now=now), count([mail.pk], now=now), count_missed(now)] == [1, 0, 0]
     assert counts(reader) == {"refused": 1}
     assert ReaderFailure.objects.count() == 1
+
+
+def test_tried_again_and_failed_again(monkeypatch):
+    """MAG-3: a mail that a person sends again and that fails once more, for another cause too, has counted already."""
+    monkeypatch.setattr("mail.send_again.hint", lambda task, *ids: None)
+    reader = make_reader(make_magazine())
+    mail = failed_mail(reader, "full", code=42552)
+    now = timezone.now()
+    assert count([mail.pk], now=now) == 1
+    assert retry_failed(mail.job, user=None, now=now) == 1
+    Delivery.objects.filter(pk=mail.pk, state="queued").update(state="error", cause="refused", result_at=now)
+    assert [count([mail.pk], now=now), count_missed(now)] == [0, 0]
+    assert counts(reader) == {"full": 1}
 
 
 def test_many_in_one_batch(django_assert_num_queries):
