@@ -44,7 +44,7 @@ def register() -> None:
     register_page(
         Page(
             "magazines", _("Readers"), "readers", position=15, within="magazine_id", start="magazines",
-            aliases=("読者リスト", "購読者", "一括削除", "不達情報をリセットする"),
+            aliases=("読者リスト", "購読者", "一括削除", "不達情報をリセットする", "エラー停止", "配信停止", "配信可能"),
             url_names=(
                 "reader", "reader_new", "reader_edit", "reader_remove", "readers_bulk", "readers_bulk_check",
                 "readers_bulk_do",
@@ -55,7 +55,7 @@ def register() -> None:
         Page(
             "magazines", _("Basic settings"), "magazine_settings", prepare, "may_edit", position=74,
             within="magazine_id", start="magazines", url_names=("magazine_archive",),
-            aliases=("メールマガジン基本設定", "エラーメール・配信停止", "詳細設定", "フッター", "しきい値"),
+            aliases=("メールマガジン基本設定", "エラーメール・配信停止", "詳細設定", "フッター", "しきい値", "エラー停止"),
         )
     )  # fmt: skip
     register_page(

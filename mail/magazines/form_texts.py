@@ -31,7 +31,7 @@ PART_LABELS: dict[str, Text] = {
     TITLE: pgettext_lazy("of a page", "Title"),
     WARNING: gettext_lazy("In big letters"),
     BODY: pgettext_lazy("of a page", "Text"),
-    CONSENT: gettext_lazy("Consent"),
+    CONSENT: gettext_lazy("Sentence of consent"),
     BUTTON: gettext_lazy("Button"),
 }
 LINES = frozenset({TITLE, WARNING, BUTTON})
