@@ -117,7 +117,8 @@ class Reader(models.Model):
     """読者 = magazine × lead, with its own state and failures (MAG-1). Written by mail/magazines/readers.py, failures.py
     and imports/ only. A reader that is removed has no row; its history (ReaderChange) and the blacklist stay."""
 
-    magazine = models.ForeignKey(Magazine, on_delete=models.PROTECT, related_name="readers")
+    # No index of its own: three below begin with the magazine.
+    magazine = models.ForeignKey(Magazine, on_delete=models.PROTECT, related_name="readers", db_index=False)
     lead = models.ForeignKey(Lead, on_delete=models.PROTECT, related_name="readers", db_constraint=False)
     state = models.CharField(
         _("State"),
@@ -185,7 +186,7 @@ class ReaderChange(models.Model):
         REMOVED = "removed", _("Removed from the list")
         REFUSED = "refused", _("Registration refused (blacklist)")
 
-    magazine = models.ForeignKey(Magazine, on_delete=models.PROTECT, related_name="+")
+    magazine = models.ForeignKey(Magazine, on_delete=models.PROTECT, related_name="+", db_index=False)
     lead = models.ForeignKey(
         Lead, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
