@@ -133,6 +133,7 @@ class Skeleton:
         self.charset = Charset(content["charset"])
         self.advertising = content["purpose"] == Purpose.ADVERTISING
         self.magazine_id: int | None = content.get("magazine")
+        self._by_machine = bool(content.get("by_machine"))  # RFC 3834: no auto-reply is wanted
         self._text = self.form != MailForm.HTML
         self._html = self.form != MailForm.TEXT
         sources = {"subject": content["subject"], "from_name": content["from_name"]}
@@ -214,6 +215,9 @@ class Skeleton:
                 b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
             ]
             names += ["List-Unsubscribe", "List-Unsubscribe-Post"]
+        if self._by_machine:
+            block.append(b"Auto-Submitted: auto-generated\r\n")
+            names.append("Auto-Submitted")
         names += ["MIME-Version", "Content-Type"]
         if self.form != MailForm.MULTIPART and not self._attachments:
             names.append("Content-Transfer-Encoding")

@@ -118,4 +118,5 @@ def _content(kind: str, language: str, sender: dict[str, str]) -> dict[str, Any]
         "text_body": body,
         "html_body": "",
         "attachments": [],
+        "by_machine": True,  # whoever has the address did not write to us, as far as we know
     } | sender

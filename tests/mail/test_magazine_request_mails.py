@@ -34,6 +34,7 @@ def test_the_confirmation_mail(language, words):
     assert mail.recipients == [("to", "yui@yamate.example.jp")]
     assert mail.from_header == magazine.from_address
     assert "List-Unsubscribe" not in mail.headers
+    assert b"\r\nAuto-Submitted: auto-generated\r\n" in mail.data  # RFC 3834: no machine answers it
     url = Delivery.objects.get().given_values["confirm_url"]
     assert url in mail.text
     assert links.is_personal(url)
