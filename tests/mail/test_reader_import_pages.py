@@ -73,7 +73,7 @@ def test_upload_check_commit_and_undo(admin, kicked, django_capture_on_commit_ca
     page = body(admin.get(answer.url))
     assert "1 件の読者を書き込みました" in page
     assert "このインポートを取り消す" in page
-    assert "リストから削除される読者: <b>1</b>" in body(admin.get(url("reader_import_undo", made)))
+    assert "リストからの読者の削除: <b>1</b>" in body(admin.get(url("reader_import_undo", made)))
     assert states(magazine) == {"a@a.example.jp": "deliverable"}  # GET changes nothing
     with django_capture_on_commit_callbacks(execute=True):
         admin.post(url("reader_import_undo", made))
