@@ -112,7 +112,7 @@ def register(
             note(magazine, current.pk, What.REFUSED, before=state, after=state, **by)
             return Registered(reader, Outcome.REFUSED)
         if own and proved:
-            current = _proved(current, evidence=evidence, source=source, ip=ip, now=now)
+            current = _proved(magazine, current, way=way, evidence=evidence, source=source, ip=ip, now=now)
         if on_list and (proved or not magazine.blacklist):
             blacklist.take_off(magazine, [current.email_norm])
         trusted = proved or not own or reader is None  # a stranger changes nothing of a known reader
@@ -204,10 +204,23 @@ def _absorbed(lead: Lead) -> set[str]:
     return norms
 
 
-def _proved(lead: Lead, *, evidence: str, source: str, ip: str | None, now: datetime) -> Lead:
-    """The address is the person's: 本登録, and no 配信停止 keeps from them what they ask for."""
+def _proved(
+    magazine: Magazine, lead: Lead, *, way: str, evidence: str, source: str, ip: str | None, now: datetime
+) -> Lead:
+    """The address is the person's: 本登録, and no 配信停止 keeps from them what they ask for. It ends for this magazine only:
+    the others, which it kept from them until now, they have left (OPT-7)."""
     if lead.registration == Registration.PROVISIONAL:
         full = {"registration": Registration.FULL.value}
         lead = change_lead(lead, full, way=Way.MAGAZINE, now=now, source=source, evidence=evidence, ip=ip)
-    lift_unsubscription(lead, evidence=evidence, source=source, ip=ip, now=now)
+    if lift_unsubscription(lead, evidence=evidence, source=source, ip=ip, now=now):
+        others = Reader.objects.select_for_update(of=("self",), no_key=True).select_related("magazine")
+        others = others.filter(lead=lead).exclude(magazine=magazine).exclude(state=ReaderState.STOPPED)
+        for reader in others.order_by("pk"):
+            blacklist.put(reader.magazine, [lead.email_norm], own_act=True, now=now)
+            note(
+                reader.magazine, lead.pk, What.STATE, before=reader.state, after=ReaderState.STOPPED.value, way=way, at=now,
+                evidence=ConsentRecord.Evidence.OPT_OUT_FORM, source=source[:300], ip=ip,
+            )  # fmt: skip
+            reader.state, reader.state_at, reader.updated_at = ReaderState.STOPPED, now, now
+            reader.save(update_fields=["state", "state_at", "updated_at"])
     return lead

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from leads.consent import unsubscribe
 from leads.models import ConsentRecord, Lead
 from mail.magazines import blacklist
 from mail.magazines.readers import (
@@ -292,6 +293,28 @@ def test_who_unsubscribed_asks_for_a_magazine():
     record = ConsentRecord.objects.get(lead=lead, change="lifted")
     assert (record.evidence, record.ip) == ("form", "192.0.2.7")
     assert AuditEntry.objects.filter(action="lead.resubscribe").count() == 1
+
+
+def test_asking_for_one_magazine_does_not_bring_back_the_others():
+    """OPT-7, MAG-12: whoever stopped all mails asked for this magazine, not for those that 配信停止 kept from them."""
+    lead = make_lead(YOSHIO)
+    asked, kept, stopped = make_magazine("A"), make_magazine("B"), make_magazine("C")
+    others = [make_reader(kept, lead=lead), make_reader(stopped, lead=lead, state="stopped")]
+    before = others[1].state_at
+    unsubscribe(lead, evidence="one_click", now=timezone.now())
+    assert by_form(asked).outcome == Outcome.NEW
+    for reader in others:
+        reader.refresh_from_db()
+        assert reader.state == "stopped"
+    assert others[1].state_at == before
+    change = ReaderChange.objects.get(magazine=kept)
+    assert (change.before, change.after, change.evidence) == ("deliverable", "stopped", "opt_out_form")
+    assert blacklist.is_blacklisted(kept, lead.email_norm)
+    # Who never stopped all mails keeps what they read.
+    other = make_reader(kept, "other@yamate.example.jp")
+    register(asked, other.lead, way="form", now=timezone.now(), evidence="form", proved=True)
+    other.refresh_from_db()
+    assert other.state == "deliverable"
 
 
 def test_an_administrator_does_not_bring_them_back():
