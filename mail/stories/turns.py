@@ -69,6 +69,17 @@ SELECT EXISTS (SELECT FROM mail_story WHERE magazine_id = %(magazine)s AND kind 
 """
 
 
+# One look at the index a lead, in their order, whatever the planner believes of the tables.
+_HOLD = """
+SELECT FROM (SELECT DISTINCT lead_id FROM ({who}) AS who ORDER BY lead_id) AS one
+CROSS JOIN LATERAL (
+    SELECT id FROM mail_storyturn turn
+    WHERE turn.magazine_id = %(magazine)s AND turn.lead_id = one.lead_id AND turn.state = 'waiting'
+    LIMIT 1 FOR NO KEY UPDATE
+) AS held
+"""
+
+
 def plan_turns(magazine_id: int, *, lead_ids: Collection[int] | None = None, now: datetime) -> None:
     """(Re)makes the waiting turns of these leads as readers of the magazine, or of all of its readers. Who is no reader any
     more, or has had every story, gets none. In the transaction of what made it necessary, at its end."""
@@ -87,11 +98,7 @@ def _plan(magazine_id: int, who: str, parameters: dict[str, Any], *, now: dateti
             if not cursor.fetchone()[0]:
                 return
             if who is not _EVERYBODY:  # two who plan for the same readers do it in the same order
-                cursor.execute(
-                    "SELECT FROM mail_storyturn turn WHERE magazine_id = %(magazine)s AND state = 'waiting' "
-                    f"AND lead_id IN ({who}) ORDER BY lead_id FOR NO KEY UPDATE",
-                    parameters,
-                )
+                cursor.execute(_HOLD.replace("{who}", who), parameters)
             cursor.execute(statement(_PLAN, who), parameters)
 
 
