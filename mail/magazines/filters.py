@@ -15,13 +15,13 @@ from django.db.models.lookups import Exact
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from leads.models import Lead
+from leads.models import Lead, Registration
 from leads.search import EVERYONE, condition_q, describe_condition, validate_condition
 from leads.search.comparisons import choice_q, date_q, datetime_q, number_q, text_q
 from leads.search.registry import Choices, Item, ItemType, register_lookup
 from mail.magazines.item_uses import FILTER_PREFIX, filter_key
 from mail.magazines.items import items_of
-from mail.models import FailureGroup, Reader, ReaderItem, ReaderState, ReaderWay, Story
+from mail.models import FailureGroup, Reader, ReaderItem, ReaderState, ReaderWay
 
 ITEMS, READER = gettext_lazy("Free items of the magazine"), gettext_lazy("Reader of the magazine")
 _OPEN_CHOICE = ("is", "is_not", "contains", "not_contains", "empty", "not_empty")
@@ -56,20 +56,20 @@ def describe_filter(condition: Any) -> str:
 
 
 def matching(condition: Any, magazine_id: int, *, now: datetime) -> int:
-    """How many deliverable readers match now: the n of `sentence`. One query."""
+    """How many deliverable readers match now, of those whose lead may be mailed (MAG-12): the n of `filter_sentence`. One query. The
+    dry run of a start says it exactly, with every reason."""
     leads = Lead.objects.existing().filter(filter_q(condition, magazine_id, now=now))
+    leads = leads.filter(
+        unsubscribed_at=None, email_valid=True, email_malformed=False, registration=Registration.FULL
+    ).exclude(email_norm="")
     readers = Reader.objects.filter(
         magazine=magazine_id, state=ReaderState.DELIVERABLE, lead_id=OuterRef("pk")
     )
     return leads.filter(Exists(readers)).count()
 
 
-def sentence(story: Story, *, now: datetime) -> str:
-    """MAG-7 in one sentence with its number, as the story's page says it."""
-    return filter_sentence(story.filter, story.magazine_id, now=now)
-
-
 def filter_sentence(condition: Any, magazine_id: int, *, now: datetime) -> str:
+    """MAG-7 in one sentence with its number, as the story's page says it."""
     number = matching(condition, magazine_id, now=now)
     if not has_filter(condition):
         return _("It is delivered to all %(n)s readers that are deliverable.") % {"n": f"{number:,}"}
@@ -196,5 +196,5 @@ def register() -> None:
 
 __all__ = [
     "EVERYONE", "check_filter", "describe_filter", "filter_items", "filter_q", "filter_sentence", "has_filter", "matching",
-    "register", "sentence",
+    "register",
 ]  # fmt: skip

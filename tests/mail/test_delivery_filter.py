@@ -178,6 +178,9 @@ def test_the_sentence_counts_deliverable_readers_who_match(magazine):
     make_reader(magazine, state="error_stopped", values={item.key: "製造"})
     deleted = make_reader(magazine, values={item.key: "製造"})
     Lead.objects.filter(pk=deleted.lead_id).update(deleted_at=NOW)
+    unsubscribed, invalid = (make_reader(magazine, values={item.key: "製造"}) for _ in range(2))  # MAG-12
+    Lead.objects.filter(pk=unsubscribed.lead_id).update(unsubscribed_at=NOW)
+    Lead.objects.filter(pk=invalid.lead_id).update(email_valid=False)
     only = condition((key(item), "is", "製造"))
     assert matching(only, magazine.pk, now=NOW) == 1
     assert filter_sentence(only, magazine.pk, now=NOW) == (
