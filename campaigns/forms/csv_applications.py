@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from campaigns.access import campaigns_of
@@ -23,7 +22,7 @@ class CsvApplicationForm(forms.Form):
         label=_("Send the mails of an application (those that are ON) to the people in the file"),
         required=False,
     )
-    file = ImportForm.base_fields["file"]
+    file = ImportForm.base_fields["file"]  # with the same limit
 
     def __init__(self, *args: Any, user: User, campaign: Campaign | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,6 +35,3 @@ class CsvApplicationForm(forms.Form):
     @property
     def chosen_campaign(self) -> Campaign:
         return self.current or self.cleaned_data["campaign"]
-
-    def clean_file(self) -> "UploadedFile[bytes]":
-        return ImportForm.clean_file(self)  # the same limit
