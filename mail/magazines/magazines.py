@@ -40,8 +40,10 @@ def usable() -> QuerySet[Magazine]:
 def starter_footer() -> tuple[str, str]:
     """LAW-1: (text, HTML) below each mail of a new magazine: sender, address, contact from the system settings, and how to
     leave. Without an organisation in the settings only the last; the check of a story's mail names what is missing."""
-    text = legal_footer() or f"\n\n--\n配信停止はこちら: {{{{ {OPT_OUT} }}}}\n"
-    return text, f"<p>{escape(text.strip()).replace(chr(10), '<br>' + chr(10))}</p>\n"
+    url = f"{{{{ {OPT_OUT} }}}}"
+    text = (legal_footer() or f"--\n配信停止はこちら: {url}").strip()
+    html = escape(text).replace("\n", "<br>\n").replace(url, f'<a href="{url}">{url}</a>')
+    return f"{text}\n", f"<p>{html}</p>\n"
 
 
 def new_magazine() -> Magazine:
